@@ -1,0 +1,18 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^effect-resilience\/testing$/, replacement: src("testing/index.ts") },
+      { find: /^effect-resilience\/(.+)$/, replacement: src("$1.ts") },
+      { find: /^effect-resilience$/, replacement: src("index.ts") }
+    ]
+  },
+  test: {
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    sequence: { concurrent: false }
+  }
+})
