@@ -1,0 +1,235 @@
+/**
+ * What happened: every attempt, wait and outcome of a call.
+ *
+ * "It failed" is not enough to run a program on: which provider was asked, what did it say, how long was waited and why,
+ * and what ended the retries? The policies know, each a part of it, so they all write to one recorder, found in the
+ * context. Whoever begins the outermost part of a call (a fallback chain, a resilient or a bare provider, a protected
+ * effect) opens it, and everything inside joins, so that one logical call is one report. Nothing is recorded where
+ * nobody listens, which keeps the way of a call that succeeds short. A report holds no prompt and no answer.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
+import type { CallError, Target } from "./ProviderError.js"
+
+/**
+ * How an attempt or a call ended: `Success`, the tag of the error it failed with, `Interrupted`, `OtherError` (a typed
+ * error that is not of this library) or `Defect`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Outcome = "Success" | CallError["_tag"] | "Interrupted" | "OtherError" | "Defect"
+
+/**
+ * One attempt: one request at one provider.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Attempt extends Target {
+  /** Its place among all attempts of the call, from 1. */
+  readonly number: number
+  /** How often the same provider had been asked before within this call. */
+  readonly resend: number
+  readonly outcome: Outcome
+  readonly status: number | undefined
+  readonly requestId: string | undefined
+  /** What it failed with, if that is an error of this library. */
+  readonly error: CallError | undefined
+  /** From the beginning of the call. */
+  readonly startedAfter: Duration.Duration
+  readonly duration: Duration.Duration
+  /** How long was waited right before it. */
+  readonly waitedBefore: Duration.Duration
+}
+
+/**
+ * Why something that could have been tried was not.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type DeniedBy = "attempts" | "budget" | "deadline" | "not retryable" | "patience" | "Retry-After too long"
+
+/**
+ * A retry or a fallback that was not made, and what stood against it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Denial extends Target {
+  readonly by: DeniedBy
+}
+
+/**
+ * What decided the length of a wait.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type WaitReason = "backoff" | "Retry-After"
+
+/**
+ * One logical call, from its beginning to its end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallReport {
+  readonly outcome: Outcome
+  /** What the caller got, if that is an error of this library. */
+  readonly error: CallError | undefined
+  readonly attempts: ReadonlyArray<Attempt>
+  /** Attempts at a provider that had been asked before. */
+  readonly retries: number
+  /** How often the next provider was turned to. */
+  readonly fallbacks: number
+  readonly denials: ReadonlyArray<Denial>
+  /** What ended the retries at the provider asked last; undefined when nothing had to. */
+  readonly stoppedBy: DeniedBy | undefined
+  readonly duration: Duration.Duration
+  /** Spent waiting between attempts. */
+  readonly waited: Duration.Duration
+  /** Spent in attempts. */
+  readonly worked: Duration.Duration
+}
+
+/**
+ * What a listener sees, as it happens.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Event =
+  | { readonly _tag: "AttemptStarted"; readonly number: number; readonly resend: number; readonly target: Target }
+  | { readonly _tag: "AttemptEnded"; readonly attempt: Attempt }
+  | {
+    readonly _tag: "Waiting"
+    readonly target: Target
+    readonly delay: Duration.Duration
+    readonly reason: WaitReason
+  }
+  | { readonly _tag: "Denied"; readonly denial: Denial }
+  | { readonly _tag: "FellBack"; readonly from: Target; readonly to: Target; readonly error: CallError }
+  | { readonly _tag: "CallEnded"; readonly report: CallReport }
+
+/**
+ * Where the recorder of a call sends what it sees; `observe` and `collect` provide it.
+ *
+ * @internal
+ */
+export interface Sink {
+  readonly emit: (event: Event) => Effect.Effect<void>
+  /** A call begins; `end` ends it with an exit, if it has not ended by itself. */
+  readonly opened: (end: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>) => void
+}
+
+/**
+ * The sinks in force, outermost first. By default there are none, and then nothing is recorded.
+ *
+ * @internal
+ */
+export class CurrentSinks extends Context.Reference<CurrentSinks>()(
+  "effect-resilience/CallReport/CurrentSinks",
+  { defaultValue: (): ReadonlyArray<Sink> => [] }
+) {}
+
+const withSink = <A, E, R>(self: Effect.Effect<A, E, R>, sink: Sink): Effect.Effect<A, E, R> =>
+  Effect.flatMap(CurrentSinks, (sinks) => Effect.provideService(self, CurrentSinks, [...sinks, sink]))
+
+/**
+ * Calls `listener` with each event of the calls inside, as it happens and in the fiber of the call: a slow listener
+ * slows the call, so hand over to a `Queue` where that matters. A listener that fails is logged at debug level and
+ * changes nothing.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CallReport, ChatProvider } from "effect-resilience"
+ *
+ * const answer = ChatProvider.complete({ messages: [{ role: "user", content: "Hello" }] }).pipe(
+ *   CallReport.observe((event) =>
+ *     event._tag === "AttemptEnded"
+ *       ? Effect.logInfo(`${event.attempt.provider}: ${event.attempt.outcome}`)
+ *       : Effect.void
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observe: {
+  <R2>(
+    listener: (event: Event) => Effect.Effect<void, never, R2>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | R2>
+  <A, E, R, R2>(
+    self: Effect.Effect<A, E, R>,
+    listener: (event: Event) => Effect.Effect<void, never, R2>
+  ): Effect.Effect<A, E, R | R2>
+} = dual(2, <A, E, R, R2>(
+  self: Effect.Effect<A, E, R>,
+  listener: (event: Event) => Effect.Effect<void, never, R2>
+): Effect.Effect<A, E, R | R2> =>
+  Effect.contextWithEffect((context: Context.Context<R2>) =>
+    withSink(self, {
+      emit: (event) =>
+        Effect.suspend(() => listener(event)).pipe(
+          // What a listener calls itself is not for it to observe.
+          Effect.provideService(CurrentSinks, []),
+          Effect.provide(context),
+          Effect.ignoreLogged
+        ),
+      opened: () => {}
+    })
+  ))
+
+/**
+ * Runs the effect and gives its exit together with the reports of the calls inside, in the order they ended. Calls still
+ * open when the effect ends (abandoned at a deadline) are reported as they stand then.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CallReport, ChatProvider } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { exit, reports } = yield* CallReport.collect(
+ *     ChatProvider.complete({ messages: [{ role: "user", content: "Hello" }] })
+ *   )
+ *   yield* Effect.log(`${reports[0]?.attempts.length} attempts`)
+ *   return yield* exit
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const collect = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<{ readonly exit: Exit.Exit<A, E>; readonly reports: ReadonlyArray<CallReport> }, never, R> =>
+  Effect.suspend(() => {
+    const reports: Array<CallReport> = []
+    const open: Array<(exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>> = []
+    const sink: Sink = {
+      emit: (event) =>
+        Effect.sync(() => {
+          if (event._tag === "CallEnded") {
+            reports.push(event.report)
+          }
+        }),
+      opened: (end) => {
+        open.push(end)
+      }
+    }
+    return Effect.exit(withSink(self, sink)).pipe(
+      Effect.tap((exit) => Effect.forEach(open, (end) => end(exit), { discard: true })),
+      // What a fiber that outlives the effect still does belongs to no report that was handed out.
+      Effect.map((exit) => ({ exit, reports: [...reports] }))
+    )
+  })

@@ -1,0 +1,202 @@
+/**
+ * One latency ceiling for a whole call.
+ *
+ * A timeout per attempt says nothing about how long a caller waits: three attempts of a minute and the waits between
+ * them are four minutes. A deadline is set once, around everything, and everything below reads it: attempts and waits
+ * shrink to what remains, a retry that could not finish is not begun, and at the deadline itself whatever runs is
+ * interrupted. It is a point on the monotonic clock, carried as an ambient value, so it crosses functions and fibers
+ * without appearing in their types.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Option from "effect/Option"
+import type { Timeout } from "./ProviderError.js"
+import { timedOut } from "./ProviderError.js"
+import * as OptionsOf from "./runtime/options.js"
+import { clockOf, timeLimit } from "./runtime/timeLimit.js"
+
+/**
+ * The moment a call must be over.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Deadline {
+  /** In nanoseconds of `Clock.currentTimeNanos`. */
+  readonly at: bigint
+  /** How long the call was given. */
+  readonly total: Duration.Duration
+  /** How much must be left for a retry, or for the next provider, to be worth starting; none if not chosen. */
+  readonly reserve: Option.Option<Duration.Duration>
+  /** Has it interrupted what ran? */
+  readonly expired: () => boolean
+}
+
+/**
+ * The deadline in force, if there is one.
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class CurrentDeadline extends Context.Reference<CurrentDeadline>()(
+  "effect-resilience/Deadline/CurrentDeadline",
+  { defaultValue: (): Option.Option<Deadline> => Option.none() }
+) {}
+
+/**
+ * Options of `within`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /**
+   * How much time must be left for a retry, or for the next provider of a chain, to be worth starting. Default: 500
+   * milliseconds, or for retries the provider's median latency once 20 answers of the last 5 minutes are known.
+   */
+  readonly reserve?: Duration.DurationInput | undefined
+}
+
+/**
+ * The reserve when neither `within` nor the provider's own latency says otherwise: 500 milliseconds.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultReserve: Duration.Duration = Duration.millis(500)
+
+/** What is left until `at`, never negative. */
+const until = (at: bigint, now: bigint): Duration.Duration => Duration.nanos(at > now ? at - now : 0n)
+
+/**
+ * What is left of the deadline in force: none without one, zero once it passed.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { Deadline } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const left = yield* Deadline.remaining
+ *   yield* Effect.log(Option.isSome(left) ? `${left.value} left` : "no deadline")
+ * }).pipe(Deadline.within("10 seconds"))
+ * ```
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect.flatMap(
+  CurrentDeadline,
+  Option.match({
+    onNone: () => Effect.succeedNone,
+    onSome: (deadline) => Effect.map(Clock.currentTimeNanos, (now) => Option.some(until(deadline.at, now)))
+  })
+)
+
+/**
+ * Is there enough time to begin something after `wait`? Not if the wait ends at or past the deadline, nor if less than
+ * the reserve would be left then. `reserve` is the one to use when `within` was not given one.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const hasTimeFor = (
+  wait: Duration.Duration,
+  reserve: Duration.Duration = defaultReserve
+): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.all([CurrentDeadline, remaining]),
+    ([deadline, left]) => {
+      if (Option.isNone(deadline) || Option.isNone(left)) {
+        return true
+      }
+      const needed = Option.getOrElse(deadline.value.reserve, () => reserve)
+      const after = Duration.subtract(left.value, wait)
+      return Duration.greaterThan(after, Duration.zero) && Duration.greaterThanOrEqualTo(after, needed)
+    }
+  )
+
+/**
+ * Gives an effect, and everything in it, so long and no longer. At the deadline whatever runs is interrupted and the
+ * result is `Timeout` with scope `Deadline`; an outcome that comes at that very moment is too late as well, so that the
+ * clock decides and not the order in which timers wake. Within another deadline the earlier one holds. Raises `Timeout`.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ChatProvider, Deadline } from "effect-resilience"
+ *
+ * const answer = ChatProvider.complete({ messages: [{ role: "user", content: "Hello" }] }).pipe(
+ *   Deadline.within("10 seconds", { reserve: "1 second" })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const within: {
+  (
+    duration: Duration.DurationInput,
+    options?: Options
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Timeout, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    duration: Duration.DurationInput,
+    options?: Options
+  ): Effect.Effect<A, E | Timeout, R>
+} = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    duration: Duration.DurationInput,
+    options: Options = {}
+  ): Effect.Effect<A, E | Timeout, R> => {
+    const total = OptionsOf.finitePositiveDuration("deadline", duration)
+    const reserve = options.reserve === undefined
+      ? Option.none()
+      : Option.some(OptionsOf.finiteDuration("reserve", options.reserve))
+    return Effect.contextWithEffect((context: Context.Context<R>) =>
+      Effect.withFiberRuntime<A, E | Timeout>((fiber, status) => {
+        const clock = clockOf(fiber)
+        const now = clock.unsafeCurrentTimeNanos()
+        const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
+        const own = now + Option.getOrThrow(Duration.toNanos(total))
+        const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
+        const late: Effect.Effect<never, Timeout> = Effect.fail(timedOut("Deadline", earlier.total))
+        if (earlier.at <= now) {
+          return late
+        }
+        let fired = false
+        const deadline: Deadline = {
+          at: earlier.at,
+          total: earlier.total,
+          reserve: Option.orElse(reserve, () => outer === undefined ? Option.none() : outer.reserve),
+          expired: () => fired || (outer !== undefined && outer.expired())
+        }
+        const limited = timeLimit(self, {
+          fiber,
+          status,
+          context: Context.add(context, CurrentDeadline, Option.some(deadline)),
+          limit: Number(earlier.at - now) / 1e6,
+          onTimeout: () => late,
+          onEnd: () => {
+            fired = clock.unsafeCurrentTimeNanos() >= earlier.at
+          }
+        })
+        const unlessLate = (outcome: Effect.Effect<A, E | Timeout>) =>
+          clock.unsafeCurrentTimeNanos() >= earlier.at ? late : outcome
+        return Effect.matchCauseEffect(limited, {
+          onSuccess: (value) => unlessLate(Effect.succeed(value)),
+          onFailure: (cause) =>
+            Option.isSome(Cause.failureOption(cause)) ? unlessLate(Effect.failCause(cause)) : Effect.failCause(cause)
+        })
+      })
+    )
+  }
+)

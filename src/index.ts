@@ -1,0 +1,82 @@
+/**
+ * The resilience layer Effect programs put around LLM calls.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * How long to wait after the nth failure.
+ *
+ * @since 0.1.0
+ */
+export * as Backoff from "./Backoff.js"
+
+/**
+ * What happened: every attempt, wait and outcome of a call.
+ *
+ * @since 0.1.0
+ */
+export * as CallReport from "./CallReport.js"
+
+/**
+ * The provider service: request and response.
+ *
+ * @since 0.1.0
+ */
+export * as ChatProvider from "./ChatProvider.js"
+
+/**
+ * One latency ceiling for a whole call.
+ *
+ * @since 0.1.0
+ */
+export * as Deadline from "./Deadline.js"
+
+/**
+ * The next provider when one gives up.
+ *
+ * @since 0.1.0
+ */
+export * as Fallback from "./Fallback.js"
+
+/**
+ * One key for all attempts of a call.
+ *
+ * @since 0.1.0
+ */
+export * as IdempotencyKey from "./IdempotencyKey.js"
+
+/**
+ * A provider layer for any OpenAI-compatible server.
+ *
+ * @since 0.1.0
+ */
+export * as OpenAi from "./OpenAi.js"
+
+/**
+ * The typed error channel.
+ *
+ * @since 0.1.0
+ */
+export * as ProviderError from "./ProviderError.js"
+
+/**
+ * The policies in their right order.
+ *
+ * @since 0.1.0
+ */
+export * as Resilience from "./Resilience.js"
+
+/**
+ * What a server asked for, as a `Duration`.
+ *
+ * @since 0.1.0
+ */
+export * as RetryAfter from "./RetryAfter.js"
+
+/**
+ * Whether to try again, and after how long.
+ *
+ * @since 0.1.0
+ */
+export * as RetryPolicy from "./RetryPolicy.js"

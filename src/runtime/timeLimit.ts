@@ -1,0 +1,134 @@
+/**
+ * Runs an effect for at most so long, and lets go of it at that moment.
+ *
+ * `Effect.timeout` waits for uninterruptible regions and costs two forks. Here the effect runs in one fiber of its own;
+ * when time is up that fiber is told to stop and is no longer waited for, so that a limit is a limit whatever the effect
+ * does. When the caller is interrupted the fiber is interrupted and awaited, as Effect users expect. The timer is a bare
+ * `setTimeout` while the `Clock` is the live one, and a sleep on the `Clock` service otherwise, so `TestClock` moves it.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import type * as FiberRefs from "effect/FiberRefs"
+import type * as FiberStatus from "effect/FiberStatus"
+import * as Runtime from "effect/Runtime"
+
+/** The longest delay a timer takes: above it, `setTimeout` fires at once. */
+export const MAX_TIMER_MILLIS = 2 ** 31 - 1
+
+const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
+
+/** The `Clock` service of a running fiber. */
+export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
+  Context.get(fiber.currentDefaultServices, Clock.Clock)
+
+/** What `timeLimit` needs to know. */
+export interface Options<R, A, E> {
+  /** The calling fiber and its status, as `Effect.withFiberRuntime` hands them out. */
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  readonly status: FiberStatus.Running
+  /** The context the effect runs in; the caller's own comes back when it ends. */
+  readonly context: Context.Context<R>
+  /** In milliseconds, rounded up to whole ones; Infinity for no limit. */
+  readonly limit: number
+  /** What to do instead when time is up. */
+  readonly onTimeout: () => Effect.Effect<A, E>
+  /** Called when the effect has ended or is let go of. */
+  readonly onEnd: () => void
+}
+
+/** Starts `onTimer` after `millis`, and returns what cancels it. */
+const startTimer = (clock: Clock.Clock, runtime: Runtime.Runtime<never>, millis: number, onTimer: () => void) => {
+  if (clock === liveClock) {
+    const timer = setTimeout(onTimer, millis)
+    return () => clearTimeout(timer)
+  }
+  const sleeper = Runtime.runFork(runtime)(Effect.interruptible(clock.sleep(Duration.millis(millis))))
+  sleeper.addObserver((exit) => {
+    if (exit._tag === "Success") {
+      onTimer()
+    }
+  })
+  return () => sleeper.unsafeInterruptAsFork(FiberId.none)
+}
+
+/** Has the fiber anything to hand back? Flags are its own, and the context never flows upward. */
+const changed = (before: FiberRefs.FiberRefs, after: FiberRefs.FiberRefs): boolean => {
+  for (const [fiberRef, [[, value]]] of after.locals) {
+    if (
+      fiberRef !== FiberRef.currentRuntimeFlags &&
+      fiberRef !== FiberRef.currentContext &&
+      before.locals.get(fiberRef)?.[0][1] !== value
+    ) {
+      return true
+    }
+  }
+  return false
+}
+
+/** Runs `self` in the given context for at most `limit` milliseconds. */
+export const timeLimit = <A, E, R, A2, E2>(
+  self: Effect.Effect<A, E, R>,
+  options: Options<R, A2, E2>
+): Effect.Effect<A | A2, E | E2> => {
+  const { context, fiber, limit, onEnd, onTimeout, status } = options
+  // Masked, so that no interruption falls between the start of the fiber and the moment somebody answers for it.
+  return Effect.uninterruptibleMask((restore) => {
+    const fiberRefs = fiber.getFiberRefs()
+    const runtime = Runtime.make({ context, fiberRefs, runtimeFlags: status.runtimeFlags })
+    // The exit is the fiber's value: a fiber that fails with nobody waiting logs its whole cause.
+    const child = Runtime.runFork(runtime)(Effect.exit(self))
+    const end = (exit: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<A, E> => {
+      onEnd()
+      return changed(fiberRefs, child.getFiberRefs())
+        ? child.inheritAll.pipe(
+          Effect.zipRight(FiberRef.set(FiberRef.currentContext, fiber.currentContext)),
+          Effect.zipRight(Exit.flatten(exit))
+        )
+        : Exit.flatten(exit)
+    }
+    const done = child.unsafePoll()
+    if (done !== null) {
+      return end(done)
+    }
+    let cancelTimer = () => {}
+    let onExit: (exit: Exit.Exit<Exit.Exit<A, E>>) => void
+    let abandoned = false
+    const wait = Effect.async<A | A2, E | E2>((resume) => {
+      onExit = (exit) => {
+        cancelTimer()
+        resume(end(exit))
+      }
+      child.addObserver(onExit)
+      if (limit !== Infinity) {
+        cancelTimer = startTimer(
+          clockOf(fiber),
+          Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: status.runtimeFlags }),
+          Math.min(Math.ceil(limit), MAX_TIMER_MILLIS),
+          () => {
+            abandoned = true
+            onEnd()
+            child.removeObserver(onExit)
+            child.unsafeInterruptAsFork(fiber.id())
+            resume(Effect.suspend(onTimeout))
+          }
+        )
+      }
+    })
+    return Effect.catchAllCause(restore(wait), (cause) => {
+      if (abandoned || child.unsafePoll() !== null) {
+        return Effect.failCause(cause)
+      }
+      onEnd()
+      cancelTimer()
+      child.removeObserver(onExit)
+      return Effect.zipRight(Fiber.interruptAs(child, fiber.id()), Effect.failCause(cause))
+    })
+  })
+}

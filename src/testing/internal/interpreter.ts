@@ -1,0 +1,107 @@
+/**
+ * From a behaviour to bytes: does to a response what a fault says, and says how it ended when it is the server that cuts.
+ *
+ * Delays are real time, whatever clock the program around the server runs on: there is a real client on the other side.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Http from "node:http"
+import * as Fault from "../Fault.js"
+import type { Reply } from "./router.js"
+
+export interface Exchange {
+  readonly response: Http.ServerResponse
+  /** What goes with every response of this request, read when the headers are written. */
+  readonly headers: () => Readonly<Record<string, string>>
+  /** Called just before the server breaks the connection on purpose. */
+  readonly breaking: (how: "reset" | "cut") => void
+}
+
+/** A body as it goes over the wire. */
+interface Content {
+  readonly type: string
+  readonly bytes: Buffer
+}
+
+const liveClock = Clock.make()
+
+const sleep = (delay: Duration.Duration): Effect.Effect<void> =>
+  Duration.equals(delay, Duration.zero) ? Effect.void : Effect.withClock(Effect.sleep(delay), liveClock)
+
+const json = (value: unknown): Content => ({ type: "application/json", bytes: Buffer.from(JSON.stringify(value)) })
+
+const text = (value: string): Content => ({ type: "text/plain; charset=utf-8", bytes: Buffer.from(value) })
+
+const contentOf = (fault: Fault.Status, reply: Reply): Content =>
+  typeof fault.body === "string"
+    ? text(fault.body)
+    : fault.body !== undefined
+    ? json(fault.body)
+    : fault.status >= 400
+    ? json(reply.wire.error(fault.status))
+    : text("")
+
+const half = (bytes: Buffer): Buffer => bytes.subarray(0, Math.floor(bytes.length / 2))
+
+/** Performs the behaviour; for those that leave the response open, it ends before the response does. */
+export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> => {
+  const { breaking, headers, response } = exchange
+  const fault = reply.behaviour
+
+  const begin = (status: number, content: Content, more: Readonly<Record<string, string>>) => {
+    const all = new Map(Object.entries({ "content-type": content.type, ...headers() }))
+    Object.entries(more).forEach(([name, value]) => all.set(name.toLowerCase(), value))
+    response.writeHead(status, Object.fromEntries(all))
+  }
+
+  const whole = (status: number, content: Content, more: Readonly<Record<string, string>> = {}) => {
+    const length = status === 204 || status === 304 ? {} : { "content-length": `${content.bytes.length}` }
+    begin(status, content, { ...length, ...more })
+    response.end(content.bytes)
+  }
+
+  /**
+   * Half of the body under headers that promise all of it. Without `Connection: close`: where that announces the end,
+   * Node's `fetch` takes a chunked body that lacks its last chunk for a whole one.
+   */
+  const partly = (status: number, content: Content, framing: "length" | "chunked", then?: () => void) => {
+    response.removeHeader("connection")
+    begin(status, content, framing === "length" ? { "content-length": `${content.bytes.length}` } : {})
+    response.write(half(content.bytes), then)
+  }
+
+  const answer = (ok: Fault.Ok = Fault.ok()): Content => json(reply.wire.answer(ok))
+
+  switch (fault._tag) {
+    case "Ok":
+      return Effect.andThen(sleep(fault.delay), Effect.sync(() => whole(200, answer(fault))))
+    case "Status":
+      return Effect.andThen(
+        sleep(fault.delay),
+        Effect.sync(() => whole(fault.status, contentOf(fault, reply), fault.headers))
+      )
+    case "Reset":
+      return Effect.sync(() => {
+        breaking("reset")
+        response.socket?.resetAndDestroy()
+      })
+    case "Silence":
+      return Effect.void
+    case "Truncated":
+      return Effect.sync(() => {
+        const content = answer()
+        if (fault.how === "json") {
+          whole(200, { type: content.type, bytes: half(content.bytes) })
+        } else {
+          breaking("cut")
+          partly(200, content, fault.how, () => response.socket?.destroy())
+        }
+      })
+    case "Stalled":
+      return Effect.sync(() => {
+        const content = fault.status >= 400 ? json(reply.wire.error(fault.status)) : answer()
+        partly(fault.status, content, "length")
+      })
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * From a request to what happens to it.
+ *
+ * Every route ends in a `Behaviour`, the ordinary refusals (404, 400) and the control endpoint's answers too, so that one
+ * interpreter writes all responses and nothing here touches a socket. A wire format is a set of routes together with the
+ * bodies it speaks.
+ */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Fault from "../Fault.js"
+import * as ModelNames from "./modelNames.js"
+import * as OpenAiWire from "./openAiWire.js"
+import type { Scripts } from "./scripts.js"
+
+/** The bodies of one wire format, for faults that do not bring their own. */
+export interface Wire {
+  readonly answer: (ok: Fault.Ok) => unknown
+  readonly error: (status: number) => unknown
+}
+
+export interface Request {
+  /** Its place among the requests of this server, from 1. */
+  readonly number: number
+  readonly method: string
+  /** The path, without the query. */
+  readonly path: string
+  /** Undefined when it was over the limit. */
+  readonly body: string | undefined
+  /** Wall time in milliseconds. */
+  readonly time: number
+}
+
+export interface Reply {
+  readonly behaviour: Fault.Behaviour
+  readonly wire: Wire
+  /** The model that was asked; undefined when the request did not get that far. */
+  readonly model?: string
+}
+
+/** What the routes read and change. */
+export interface State {
+  readonly scripts: Scripts
+  /** The log as JSON. */
+  readonly attempts: () => unknown
+  readonly reset: () => void
+}
+
+const controlPrefix = "/__"
+
+/** Control requests are about the server: they meet no fault and are not in the log. */
+export const isControl = (path: string): boolean => path.startsWith(controlPrefix)
+
+const openAi = (request: Request, model: string): Wire => ({
+  answer: (ok) =>
+    OpenAiWire.completion({
+      number: request.number,
+      created: Math.floor(request.time / 1000),
+      model,
+      content: ok.content,
+      usage: ok.usage
+    }),
+  error: OpenAiWire.errorFor
+})
+
+const respond = (status: number, body: unknown): Fault.Behaviour => Fault.status(status, { body })
+
+const refuse = (status: number, message: string, code?: string, param?: string): Fault.Behaviour =>
+  respond(status, OpenAiWire.invalidRequest(message, code, param))
+
+const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
+
+const decodeFaults = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(Fault.Fault)), {
+  errors: "all",
+  onExcessProperty: "error"
+})
+
+const reasons = (error: ParseResult.ParseError): string =>
+  ParseResult.ArrayFormatter.formatErrorSync(error)
+    .map((issue) => `${issue.path.length === 0 ? "body" : issue.path.join(".")}: ${issue.message}`)
+    .join("; ")
+
+const decodeModel = (encoded: string): string | undefined => {
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return undefined
+  }
+}
+
+interface Route {
+  readonly method: string
+  readonly path: RegExp
+  readonly handle: (request: Request & { readonly body: string }, ...groups: Array<string>) => Fault.Behaviour | Reply
+}
+
+export const make = (state: State): (request: Request) => Reply => {
+  const chatCompletions: Route["handle"] = (request) => {
+    const json = parseJson(request.body)
+    if (Either.isLeft(json) || !Predicate.isRecord(json.right)) {
+      return refuse(400, "The body of the request is not a JSON object.")
+    }
+    const { messages, model } = json.right
+    if (!Predicate.isString(model) || model === "") {
+      return refuse(400, "Missing required parameter: 'model'.", "missing_required_parameter", "model")
+    }
+    if (!Array.isArray(messages)) {
+      return refuse(400, "Missing required parameter: 'messages'.", "missing_required_parameter", "messages")
+    }
+    const behaviour = state.scripts.next(model) ?? respond(
+      404,
+      OpenAiWire.modelNotFound(`No fault is called '${model}'. The names are: ${ModelNames.names.join(", ")}.`)
+    )
+    return { behaviour, wire: openAi(request, model), model }
+  }
+
+  const listModels: Route["handle"] = () =>
+    respond(200, OpenAiWire.models(new Set(["gpt-4o", ...state.scripts.models(), ...ModelNames.examples])))
+
+  const setFaults: Route["handle"] = (request, encoded) => {
+    const model = decodeModel(encoded)
+    if (model === undefined) {
+      return refuse(400, "The model in the path is not URI-encoded.")
+    }
+    const faults = decodeFaults(request.body)
+    if (Either.isLeft(faults)) {
+      return refuse(400, reasons(faults.left))
+    }
+    state.scripts.set(model, faults.right)
+    return respond(200, { model, faults: faults.right.length })
+  }
+
+  const reset: Route["handle"] = () => {
+    state.reset()
+    return Fault.status(204)
+  }
+
+  const routes: ReadonlyArray<Route> = [
+    { method: "POST", path: /^\/v1\/chat\/completions$/, handle: chatCompletions },
+    { method: "GET", path: /^\/v1\/models$/, handle: listModels },
+    { method: "PUT", path: /^\/__faults\/(.+)$/, handle: setFaults },
+    { method: "DELETE", path: /^\/__faults$/, handle: reset },
+    { method: "GET", path: /^\/__attempts$/, handle: () => respond(200, state.attempts()) }
+  ]
+
+  const dispatch = (request: Request): Fault.Behaviour | Reply => {
+    const { body, method, path } = request
+    if (body === undefined) {
+      return refuse(413, "The body of the request is too large.", "request_too_large")
+    }
+    const known = routes.flatMap((route) => {
+      const match = route.path.exec(path)
+      return match === null ? [] : [{ route, groups: match.slice(1) }]
+    })
+    const found = known.find(({ route }) => route.method === method)
+    if (found !== undefined) {
+      return found.route.handle({ ...request, body }, ...found.groups)
+    }
+    return known.length === 0
+      ? refuse(404, `Unknown path: ${path}`, "unknown_url")
+      : refuse(405, `Not allowed here: ${method}`, "method_not_allowed")
+  }
+
+  return (request) => {
+    const outcome = dispatch(request)
+    // Where no model was asked, the behaviour brings its own body.
+    return "_tag" in outcome ? { behaviour: outcome, wire: openAi(request, "") } : outcome
+  }
+}
