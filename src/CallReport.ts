@@ -106,7 +106,13 @@ export interface CallReport {
  * @category models
  */
 export type Event =
-  | { readonly _tag: "AttemptStarted"; readonly number: number; readonly resend: number; readonly target: Target }
+  | {
+    readonly _tag: "AttemptStarted"
+    readonly number: number
+    readonly resend: number
+    readonly startedAfter: Duration.Duration
+    readonly target: Target
+  }
   | { readonly _tag: "AttemptEnded"; readonly attempt: Attempt }
   | {
     readonly _tag: "Waiting"

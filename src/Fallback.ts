@@ -284,17 +284,26 @@ export function layer<Layers extends readonly [ProviderLayer, ...Array<ProviderL
   options: Options,
   ...layers: Layers
 ): Layer.Layer<ChatProvider, Layer.Layer.Error<Layers[number]>, Layer.Layer.Context<Layers[number]>>
-export function layer(...args: ReadonlyArray<Options | ProviderLayer>): ProviderLayer {
-  const layers = args.filter((arg): arg is ProviderLayer => Layer.isLayer(arg))
-  const options: Options = args.find((arg): arg is Options => !Layer.isLayer(arg)) ?? {}
-  const settings = settingsOf(options)
+export function layer<E, R>(
+  ...args: ReadonlyArray<Options | Layer.Layer<ChatProvider, E, R>>
+): Layer.Layer<ChatProvider, E, R> {
+  const layers = args.filter((arg): arg is Layer.Layer<ChatProvider, E, R> => Layer.isLayer(arg))
+  const settings = settingsOf(args.find((arg): arg is Options => !Layer.isLayer(arg)) ?? {})
   if (!Arr.isNonEmptyReadonlyArray(layers)) {
     throw new RangeError("Fallback.layer: expected at least one provider layer")
   }
-  return Arr.reduce(Arr.tailNonEmpty(layers), Arr.headNonEmpty(layers), (self, that) => orElse(self, that)).pipe(
-    Layer.map((context) => Context.make(ChatProvider, new Chain(Arr.map(linksOf(context), withPolicies), settings)))
-  )
+  const [first, ...rest] = layers
+  // The diagnostic compares with the overloads, whose types say the same of the layers one by one.
+  // @effect-diagnostics-next-line missingLayerContext:off
+  return rest.reduce((self, that) => orElse(self, that), first).pipe(withSettings(settings))
 }
+
+const withSettings =
+  (settings: Settings) => <E, R>(chain: Layer.Layer<ChatProvider, E, R>): Layer.Layer<ChatProvider, E, R> =>
+    Layer.map(
+      chain,
+      (context) => Context.make(ChatProvider, new Chain(Arr.map(linksOf(context), withPolicies), settings))
+    )
 
 const withPolicies = (service: Service): Service =>
   service instanceof Chain ? service : Resilience.protectProvider(service)

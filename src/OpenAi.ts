@@ -21,7 +21,7 @@ import { ChatProvider, ChatResponse } from "./ChatProvider.js"
 import * as IdempotencyKey from "./IdempotencyKey.js"
 import * as ProviderError from "./ProviderError.js"
 import { exchange } from "./runtime/exchange.js"
-import { answered, request as recordRequest } from "./runtime/recorder.js"
+import { request as recordRequest } from "./runtime/recorder.js"
 
 /**
  * Options of `layer`.
@@ -151,7 +151,6 @@ const make = (settings: Settings, client: HttpClient.HttpClient): Service => ({
         settings.secretHeaders,
         target
       )
-      yield* answered(answer)
       return yield* Effect.mapError(decodeResponse(answer.body), answer.unusable)
     }).pipe((call) => recordRequest(call, target))
   }

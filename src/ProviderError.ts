@@ -437,7 +437,11 @@ const unvalidated = { disableValidation: true }
  * @since 0.1.0
  * @category constructors
  */
-export const timedOut = (scope: TimeoutScope, limit: Duration.Duration, target: Target = {}): Timeout =>
+export const timedOut = (
+  scope: TimeoutScope,
+  limit: Duration.Duration,
+  target: Target & { readonly requestId?: string | undefined } = {}
+): Timeout =>
   new Timeout({
     scope,
     message: messageOf(
@@ -446,7 +450,8 @@ export const timedOut = (scope: TimeoutScope, limit: Duration.Duration, target: 
       []
     ),
     provider: target.provider,
-    model: target.model
+    model: target.model,
+    requestId: target.requestId
   }, unvalidated)
 
 const fromClassified = (wire: classify.Classified, target: Target): ProviderError => {
@@ -510,16 +515,28 @@ export const fromInBand = (
 }
 
 /**
- * A failure without a response: connection refused or reset, name not found, a transport's own timeout. `code` is the
- * platform's (`ECONNRESET`); `bodyStarted` says that the response had begun, so that its body was cut.
+ * A failure of the transport: connection refused or reset, name not found, a timeout of its own. `code` is the
+ * platform's (`ECONNRESET`); `response` is the one that had begun, if it was its body that was cut.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromTransport = (
-  failure: { readonly code?: string | undefined; readonly bodyStarted?: boolean | undefined },
+  failure: {
+    readonly code?: string | undefined
+    readonly response?: Pick<WireResponse, "status" | "headers"> | undefined
+  },
   target: Target = {}
-): ProviderError => fromClassified(classify.classifyTransport(failure), target)
+): ProviderError => {
+  const { code, response } = failure
+  const wire = classify.classifyTransport({ code, bodyStarted: response !== undefined })
+  return fromClassified(
+    response === undefined
+      ? wire
+      : { ...wire, status: response.status, requestId: classify.requestIdFromHeaders(response.headers) },
+    target
+  )
+}
 
 /**
  * A request that never left, because it cannot be sent as it is. `why` must not quote it.

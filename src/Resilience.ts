@@ -101,7 +101,8 @@ const build = (settings: Settings): Resilience => {
         status,
         context: withAttempt(context, open),
         limit,
-        onTimeout: () => Effect.fail(timedOut("Attempt", Duration.millis(limit), open.target)),
+        onTimeout: () =>
+          Effect.fail(timedOut("Attempt", Duration.millis(limit), { ...open.target, requestId: open.requestId })),
         onEnd: () => {
           open.over = true
         }

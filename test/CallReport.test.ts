@@ -502,6 +502,44 @@ describe("providers", () => {
       deepStrictEqual([...providers].sort(), ["groq", "openai"])
     }))
 
+  describe("a request that was cut short within an attempt is Interrupted, whatever the attempt came to", () => {
+    const ask = (provider: string, seconds: number) =>
+      Effect.provide(
+        complete,
+        ScriptedProvider.layer([after(Duration.seconds(seconds), Effect.succeed("Hello"))], { provider })
+      )
+    const effects: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>, expected: ReadonlyArray<string>]> =
+      [
+        ["in a race", Effect.race(ask("slow", 10), ask("quick", 2)), [
+          "slow Interrupted at 0 for 2000",
+          "quick Success at 0 for 2000"
+        ]],
+        [
+          "by a timeout of the user's",
+          Effect.zipRight(Effect.timeoutOption(ask("slow", 10), "3 seconds"), ask("quick", 2)),
+          [
+            "slow Interrupted at 0 for 3000",
+            "quick Success at 3000 for 2000"
+          ]
+        ]
+      ]
+    for (const [name, effect, expected] of effects) {
+      it.effect(name, () =>
+        Effect.gen(function*() {
+          const { protect } = yield* Resilience.make()
+          const { reports } = yield* collected(protect(effect))
+          const report = onlyReport(reports)
+          strictEqual(report.outcome, "Success")
+          deepStrictEqual(
+            report.attempts.map(({ duration, outcome, provider, startedAfter }) =>
+              `${provider} ${outcome} at ${Duration.toMillis(startedAfter)} for ${Duration.toMillis(duration)}`
+            ),
+            expected
+          )
+        }))
+    }
+  })
+
   it.effect("a report holds no prompt and no answer", () =>
     Effect.gen(function*() {
       const layer = ScriptedProvider.layer([overloaded(), "a private answer"])

@@ -2,8 +2,7 @@ import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import type { Layer } from "effect"
-import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Logger, Redacted, Tracer } from "effect"
+import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Layer, Logger, Redacted, Tracer } from "effect"
 import type { ProviderError } from "effect-resilience"
 import { CallReport, ChatProvider, Fallback, IdempotencyKey, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
@@ -72,8 +71,8 @@ for (const [name, client] of Object.entries(clients)) {
       "a gateway's timeout": [Fault.status(504), "Timeout Attempt 504"],
       "an error inside a 200": [Fault.errorInside200({ as: 500 }), "ServerError Internal"],
       "a reset before the headers": [Fault.resetBeforeHeaders, "ServerError Connection"],
-      "a body cut short": [Fault.truncatedBody(), "ServerError Truncated"],
-      "a chunked body cut short": [Fault.truncatedBody({ chunked: true }), "ServerError Truncated"],
+      "a body cut short": [Fault.truncatedBody(), "ServerError Truncated 200"],
+      "a chunked body cut short": [Fault.truncatedBody({ chunked: true }), "ServerError Truncated 200"],
       "JSON cut short": [Fault.truncatedJson, "ServerError Truncated 200"],
       "a 200 that is HTML": [Fault.malformedBody({ as: "html" }), "ServerError Malformed 200"],
       "a 200 that is no response": [Fault.status(200, { body: { hello: "world" } }), "ServerError Malformed 200"],
@@ -99,6 +98,8 @@ for (const [name, client] of Object.entries(clients)) {
             const policy = Resilience.layer({ attemptTimeout: "150 millis", retry: { maxAttempts: 1 } })
             const { result, server } = yield* ask(fault, policy)
             assertTrue(Either.isLeft(result) && result.left._tag === "Timeout" && result.left.scope === "Attempt")
+            // Where the headers had come, support can be asked for the request by its id.
+            strictEqual(result.left.requestId, fault._tag === "Stalled" ? "req_1" : undefined)
             const attempt = yield* server.awaitAttempt((attempt) => attempt.end !== undefined)
             strictEqual(attempt.end?.how, "closed by client")
             yield* server.awaitClosed
@@ -240,8 +241,10 @@ describe("secrets and prompts", () => {
         CallReport.collect,
         Effect.withSpan("caller"),
         Effect.withTracer(tracer),
-        Effect.provide(provider(server, "m").pipe(Resilience.layer({ retry: { base: "1 millis", maxAttempts: 9 } }))),
-        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        Effect.provide([
+          provider(server, "m").pipe(Resilience.layer({ retry: { base: "1 millis", maxAttempts: 9 } })),
+          Logger.replace(Logger.defaultLogger, logger)
+        ])
       )
       strictEqual(reports[0]?.attempts.length, faults.length)
       assertTrue(exit._tag === "Failure")
@@ -307,8 +310,11 @@ describe("options", () => {
   it.effect("a missing key is a ConfigError that names it", () =>
     Effect.gen(function*() {
       const error = yield* ChatProvider.complete(request).pipe(
-        Effect.provide(OpenAi.layerConfig({ apiKey: Config.redacted("OPENAI_API_KEY"), model: "m" })),
-        Effect.provide(FetchHttpClient.layer),
+        Effect.provide(
+          OpenAi.layerConfig({ apiKey: Config.redacted("OPENAI_API_KEY"), model: "m" }).pipe(
+            Layer.provide(FetchHttpClient.layer)
+          )
+        ),
         Effect.withConfigProvider(ConfigProvider.fromMap(new Map())),
         Effect.flip
       )
@@ -318,8 +324,11 @@ describe("options", () => {
   it.effect("an unusable key is a ConfigError that does not show it", () =>
     Effect.gen(function*() {
       const error = yield* ChatProvider.complete(request).pipe(
-        Effect.provide(OpenAi.layerConfig({ apiKey: Config.redacted("OPENAI_API_KEY"), model: "m" })),
-        Effect.provide(FetchHttpClient.layer),
+        Effect.provide(
+          OpenAi.layerConfig({ apiKey: Config.redacted("OPENAI_API_KEY"), model: "m" }).pipe(
+            Layer.provide(FetchHttpClient.layer)
+          )
+        ),
         Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["OPENAI_API_KEY", `${KEY}\nX`]]))),
         Effect.flip
       )

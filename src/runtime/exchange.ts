@@ -16,11 +16,10 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as ProviderError from "../ProviderError.js"
+import { answered } from "./recorder.js"
 
 /** A success: the decoded body, and what it takes to call it unusable after all. */
 export interface Answer {
-  readonly status: number
-  readonly requestId: string | undefined
   readonly body: unknown
   readonly unusable: () => ProviderError.ProviderError
 }
@@ -52,10 +51,10 @@ const transportError = (
 ): ProviderError.ProviderError =>
   error._tag === "RequestError" && error.reason !== "Transport"
     ? ProviderError.invalidRequest("the request cannot be sent to this URL", target)
-    : ProviderError.fromTransport(
-      { code: platformCode(error.cause), bodyStarted: error._tag === "ResponseError" },
-      target
-    )
+    : ProviderError.fromTransport({
+      code: platformCode(error.cause),
+      response: error._tag === "ResponseError" ? error.response : undefined
+    }, target)
 
 const readErrorBody = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<string> =>
   Effect.suspend(() => {
@@ -82,6 +81,7 @@ const read = (
   Effect.gen(function*() {
     const { headers, status } = response
     const now = yield* Clock.currentTimeMillis
+    yield* answered({ status, requestId: ProviderError.requestIdOf(headers) })
     if (status < 200 || status > 299) {
       const body = yield* readErrorBody(response)
       return yield* Effect.fail(ProviderError.fromResponse({ status, headers, body, now }, target))
@@ -91,7 +91,7 @@ const read = (
     const body = yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: unusable })
     const inBand = ProviderError.fromInBand(body, { headers, now }, target)
     return inBand === undefined
-      ? { status, requestId: ProviderError.requestIdOf(headers), body, unusable }
+      ? { body, unusable }
       : yield* Effect.fail(inBand)
   })
 

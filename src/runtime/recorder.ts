@@ -183,7 +183,9 @@ const start = (attempt: OpenAttempt, call: OpenCall): Effect.Effect<void> =>
     attempt.number = call.started
     attempt.resend = call.asked.get(owner) ?? 0
     call.asked.set(owner, attempt.resend + 1)
-    return emit(call, { _tag: "AttemptStarted", number: attempt.number, resend: attempt.resend, target })
+    const { number, resend } = attempt
+    const startedAfter = between(call.startedAt, attempt.openedAt)
+    return emit(call, { _tag: "AttemptStarted", number, resend, startedAfter, target })
   })
 
 const end = (attempt: OpenAttempt, call: OpenCall, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>

@@ -1,0 +1,51 @@
+/**
+ * Where lines go: to a terminal in colour, or plain to a pipe.
+ *
+ * Everything that is shown is made as a document by pure functions, and whether its colours are kept is decided here
+ * alone. A terminal also shows a passing line, such as an attempt under way, which the next line replaces; a pipe, and
+ * whoever sets `NO_COLOR`, gets lasting lines only and never an escape code.
+ */
+import * as Terminal from "@effect/platform/Terminal"
+import * as AnsiDoc from "@effect/printer-ansi/AnsiDoc"
+import * as Doc from "@effect/printer/Doc"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+
+export class Screen extends Context.Tag("effect-resilience/cli/Screen")<Screen, {
+  /** Lines that stay. */
+  readonly print: (...lines: ReadonlyArray<AnsiDoc.AnsiDoc>) => Effect.Effect<void>
+  /** A line that the next one replaces. */
+  readonly pass: (line: AnsiDoc.AnsiDoc) => Effect.Effect<void>
+}>() {}
+
+/** Is there a person with a terminal who has nothing against colour? Source: no-color.org. */
+export const colourful: Effect.Effect<boolean, never, Terminal.Terminal> = Effect.gen(function*() {
+  const terminal = yield* Terminal.Terminal
+  const noColor = yield* Config.nonEmptyString("NO_COLOR").pipe(Config.option, Effect.orElseSucceed(Option.none))
+  return Option.isNone(noColor) && (yield* terminal.isTTY)
+})
+
+const eraseLine = AnsiDoc.render(Doc.cat(AnsiDoc.eraseLine, AnsiDoc.cursorLeft), { style: "pretty" })
+
+export const layer: Layer.Layer<Screen, never, Terminal.Terminal> = Layer.effect(
+  Screen,
+  Effect.gen(function*() {
+    const terminal = yield* Terminal.Terminal
+    const inColour = yield* colourful
+    const render = (line: AnsiDoc.AnsiDoc) =>
+      inColour ? AnsiDoc.render(line, { style: "pretty" }) : Doc.render(line, { style: "pretty" }).trimEnd()
+    // A reader that has gone, such as `head`, is no reason to fail.
+    const write = (text: string) => Effect.ignore(terminal.display(inColour ? eraseLine + text : text))
+    return {
+      print: (...lines) => write(lines.map((line) => `${render(line)}\n`).join("")),
+      pass: (line) => inColour ? write(render(line)) : Effect.void
+    }
+  })
+)
+
+/** Lines that stay, on the screen in the context. */
+export const print = (...lines: ReadonlyArray<AnsiDoc.AnsiDoc>): Effect.Effect<void, never, Screen> =>
+  Effect.flatMap(Screen, (screen) => screen.print(...lines))

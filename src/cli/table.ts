@@ -1,0 +1,85 @@
+/**
+ * What a person sees once a call is over: the answer or the error, and a table of where the attempts and the time went.
+ *
+ * Pure: a report in, lines out. The answer is the only text here that a model wrote, so its control characters, which a
+ * terminal would obey, are left out.
+ */
+import * as Ansi from "@effect/printer-ansi/Ansi"
+import type { AnsiDoc } from "@effect/printer-ansi/AnsiDoc"
+import * as Doc from "@effect/printer/Doc"
+import * as Arr from "effect/Array"
+import * as Duration from "effect/Duration"
+import { pipe } from "effect/Function"
+import type { CallReport } from "../CallReport.js"
+import type { CallError } from "../ProviderError.js"
+import { count, dim, duration, left, nameOf, nothing, reasonOf, right, styled, title } from "./text.js"
+
+const controlCharacters = /[^\P{Cc}\n\t]/gu
+
+/** The answer, and who gave it. */
+export const answer = (text: string, report: CallReport | undefined): ReadonlyArray<AnsiDoc> => {
+  const last = report?.attempts.at(-1)
+  const lines = text.replace(controlCharacters, "").split("\n")
+  return [
+    styled(last === undefined ? "Answer" : `Answer from ${nameOf(last)}`, Ansi.bold, Ansi.green),
+    ...(text === "" ? [dim("  (no text)")] : lines.map((line) => Doc.text(`  ${line}`)))
+  ]
+}
+
+/** The error in plain words. The provider's own text stays redacted: it may quote the prompt. */
+export const failure = (error: CallError): ReadonlyArray<AnsiDoc> => {
+  const reason = reasonOf(error)
+  const facts = [
+    ["error", error._tag],
+    [error._tag === "Timeout" ? "scope" : "reason", reason],
+    ["message", error.message],
+    ["request id", "requestId" in error ? error.requestId : undefined],
+    ["retry after", error.retryAfter === undefined ? undefined : duration(error.retryAfter)]
+  ] as const
+  return [
+    styled("No answer", Ansi.bold, Ansi.red),
+    ...facts.flatMap(([name, value]) =>
+      value === undefined ? [] : [Doc.cat(dim(`  ${left(name, 11)}`), Doc.text(value))]
+    )
+  ]
+}
+
+const headings = ["attempts", "retries", "worked", "waited"] as const
+
+const row = (who: string, width: number, cells: ReadonlyArray<string>, denied: string): string =>
+  `  ${left(who, width)}${cells.map((cell) => right(cell, 8)).join("")}${denied}`
+
+const total = (durations: ReadonlyArray<Duration.Duration>): Duration.Duration =>
+  durations.reduce(Duration.sum, Duration.zero)
+
+/** A row for each provider, one for all of them, and the fallbacks between them. */
+export const summary = (report: CallReport, width: number): ReadonlyArray<AnsiDoc> => {
+  const rows = pipe(
+    [...report.attempts, ...report.denials],
+    Arr.map(nameOf),
+    Arr.dedupe,
+    Arr.map((name) => {
+      const attempts = report.attempts.filter((attempt) => nameOf(attempt) === name)
+      const denials = report.denials.filter((denial) => nameOf(denial) === name).map((denial) => denial.by)
+      return row(name, width, [
+        `${attempts.length}`,
+        `${attempts.filter((attempt) => attempt.resend > 0).length}`,
+        duration(total(attempts.map((attempt) => attempt.duration))),
+        duration(total(attempts.map((attempt) => attempt.waitedBefore)))
+      ], denials.length === 0 ? nothing : Arr.dedupe(denials).join(", "))
+    })
+  )
+  const inAll = [
+    `${report.attempts.length}`,
+    `${report.retries}`,
+    duration(report.worked),
+    duration(report.waited)
+  ]
+  return [
+    title("Summary"),
+    dim(row("", width, headings, "denied by")),
+    ...rows.map(Doc.text),
+    Doc.annotate(Doc.text(row("in all", width, inAll, "")), Ansi.bold),
+    Doc.text(`  ${count(report.fallbacks, "fallback", "fallbacks")}, ${duration(report.duration)} from first to last`)
+  ]
+}

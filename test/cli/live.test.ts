@@ -1,0 +1,109 @@
+import { describe, it } from "@effect/vitest"
+import { assertInclude, assertTrue, deepStrictEqual } from "@effect/vitest/utils"
+import { Duration } from "effect"
+import type { CallReport } from "effect-resilience"
+import { ProviderError } from "effect-resilience"
+import * as Live from "../../src/cli/live.js"
+import { plain } from "./terminal.js"
+
+const target = { provider: "openai", model: "gpt-4o" }
+const WIDTH = 18
+
+const attempt = (fields: Partial<CallReport.Attempt> = {}): CallReport.Attempt => ({
+  ...target,
+  number: 1,
+  resend: 0,
+  outcome: "Success",
+  status: 200,
+  requestId: "req_1",
+  error: undefined,
+  startedAfter: Duration.millis(2),
+  duration: Duration.millis(1234),
+  waitedBefore: Duration.zero,
+  ...fields
+})
+
+const ended = (fields: Partial<CallReport.Attempt>): CallReport.Event => ({
+  _tag: "AttemptEnded",
+  attempt: attempt(fields)
+})
+
+const shown = (event: CallReport.Event) => plain(Live.lines(WIDTH)(event))
+
+const denied = (by: CallReport.DeniedBy): CallReport.Event => ({ _tag: "Denied", denial: { ...target, by } })
+
+describe("live", () => {
+  it("shows an attempt under the names of its columns", () => {
+    deepStrictEqual(plain([Live.heading(WIDTH), ...Live.lines(WIDTH)(ended({}))]), [
+      "   #       at  asked               status  outcome                          took  request id",
+      "   1     2 ms  openai gpt-4o       200     Success                        1.23 s  req_1"
+    ])
+  })
+
+  it("shows tag and reason of an error, and the wait it asks for", () => {
+    const error = new ProviderError.ServerError({
+      message: "overloaded",
+      reason: "Overloaded",
+      retryAfter: Duration.seconds(20)
+    })
+    deepStrictEqual(shown(ended({ number: 12, outcome: "ServerError", status: 503, error })), [
+      "  12     2 ms  openai gpt-4o       503     ServerError (Overloaded)       1.23 s  req_1",
+      "               asks for a wait of 20 s (Retry-After)"
+    ])
+  })
+
+  it("shows which limit ran out, and a dash for what never came", () => {
+    const error = ProviderError.timedOut("Attempt", Duration.seconds(2), target)
+    deepStrictEqual(shown(ended({ outcome: "Timeout", status: undefined, requestId: undefined, error })), [
+      "   1     2 ms  openai gpt-4o       -       Timeout (Attempt)              1.23 s  -"
+    ])
+  })
+
+  it("shows an outcome without an error of the library by its name", () => {
+    assertInclude(shown(ended({ outcome: "Interrupted", status: undefined }))[0], "Interrupted")
+  })
+
+  it("shows how long is waited and why", () => {
+    const waiting = (reason: CallReport.WaitReason): CallReport.Event => ({
+      _tag: "Waiting",
+      target,
+      delay: Duration.millis(143.4),
+      reason
+    })
+    deepStrictEqual(shown(waiting("backoff")), [
+      "               wait 143 ms (backoff), then ask openai gpt-4o again"
+    ])
+    deepStrictEqual(shown(waiting("Retry-After")), [
+      "               wait 143 ms (Retry-After), then ask openai gpt-4o again"
+    ])
+  })
+
+  it("explains each denial", () => {
+    const all: ReadonlyArray<CallReport.DeniedBy> = [
+      "attempts",
+      "budget",
+      "deadline",
+      "not retryable",
+      "patience",
+      "Retry-After too long"
+    ]
+    all.forEach((by) => {
+      const [line = ""] = shown(denied(by))
+      assertInclude(line, `denied by ${by}: `)
+      assertTrue(line.length <= 100, line)
+    })
+  })
+
+  it("shows who is asked next", () => {
+    const error = new ProviderError.RateLimited({ message: "slow down" })
+    deepStrictEqual(shown({ _tag: "FellBack", from: target, to: { ...target, model: "gpt-4o-mini" }, error }), [
+      "               fallback to openai gpt-4o-mini"
+    ])
+  })
+
+  it("shows an attempt under way as a passing line, and nothing lasting", () => {
+    const asked = { _tag: "AttemptStarted", number: 3, resend: 0, startedAfter: Duration.zero, target } as const
+    deepStrictEqual(plain([Live.asking(asked, WIDTH)]), ["   3     0 ms  openai gpt-4o       asking …"])
+    deepStrictEqual(shown(asked), [])
+  })
+})
