@@ -12,7 +12,8 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
 import type { CallError, Target } from "./ProviderError.js"
 
@@ -234,7 +235,11 @@ export const collect = <A, E, R>(
       }
     }
     return Effect.exit(withSink(self, sink)).pipe(
-      Effect.tap((exit) => Effect.forEach(open, (end) => end(exit), { discard: true })),
+      Effect.tap((exit) => {
+        // A call that outlives an effect that succeeded was left behind, and did not succeed itself.
+        const left = Exit.isSuccess(exit) ? Exit.interrupt(FiberId.none) : exit
+        return Effect.forEach(open, (end) => end(left), { discard: true })
+      }),
       // What a fiber that outlives the effect still does belongs to no report that was handed out.
       Effect.map((exit) => ({ exit, reports: [...reports] }))
     )

@@ -104,6 +104,12 @@ export type Cases<Out = unknown, R = never> = {
   readonly [Tag in CallError["_tag"]]?: Schedule.Schedule<Out, unknown, R> | undefined
 }
 
+type CaseOut<C> = {
+  [K in keyof C]: C[K] extends Schedule.Schedule<infer Out, infer _In, infer _R> ? Out : never
+}[keyof C]
+
+type CaseR<C> = { [K in keyof C]: C[K] extends Schedule.Schedule<infer _Out, infer _In, infer R> ? R : never }[keyof C]
+
 /** The state of the schedule that unnamed tags fall through to, and of each named one that was used. */
 interface PerErrorState {
   readonly rest: unknown
@@ -130,13 +136,13 @@ interface PerErrorState {
  * @category combinators
  */
 export const perError: {
-  <Out2, R2>(
-    cases: Cases<Out2, R2>
-  ): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out | Out2, In, R | R2>
-  <Out, In, R, Out2, R2>(
+  <C extends Cases<unknown, unknown>>(
+    cases: C
+  ): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out | CaseOut<C>, In, R | CaseR<C>>
+  <Out, In, R, C extends Cases<unknown, unknown>>(
     self: Schedule.Schedule<Out, In, R>,
-    cases: Cases<Out2, R2>
-  ): Schedule.Schedule<Out | Out2, In, R | R2>
+    cases: C
+  ): Schedule.Schedule<Out | CaseOut<C>, In, R | CaseR<C>>
 } = dual(2, <Out, In, R, Out2, R2>(
   self: Schedule.Schedule<Out, In, R>,
   cases: Cases<Out2, R2>

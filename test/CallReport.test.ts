@@ -1,8 +1,7 @@
 import { describe, it } from "@effect/vitest"
 import { assertFalse, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Ref, Schedule, TestClock } from "effect"
-import type { RetryPolicy } from "effect-resilience"
-import { CallReport, ChatProvider, Deadline, Fallback, ProviderError, Resilience } from "effect-resilience"
+import { CallReport, ChatProvider, Deadline, Fallback, ProviderError, Resilience, RetryPolicy } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { expectTypeOf } from "vitest"
 import {
@@ -252,6 +251,24 @@ describe("what stopped the retries", () => {
       }))
   }
 
+  describe("a retry within an attempt, which is not made because the attempt's owner decides, does not count", () => {
+    const denied = Effect.retry(Effect.fail(overloaded()), RetryPolicy.make())
+
+    it.effect("when the call succeeded", () =>
+      Effect.gen(function*() {
+        const { reports } = yield* collected(protectedCall([Effect.orElseSucceed(denied, () => "answer")]))
+        const { denials, outcome, stoppedBy } = onlyReport(reports)
+        deepStrictEqual([outcome, denials.map(({ by }) => by), stoppedBy], ["Success", ["attempts"], undefined])
+      }))
+
+    it.effect("when another attempt followed", () =>
+      Effect.gen(function*() {
+        const { reports } = yield* collected(Deadline.within(protectedCall([denied, Effect.never]), "10 seconds"))
+        const { attempts, stoppedBy } = onlyReport(reports)
+        deepStrictEqual([attempts.map(({ outcome }) => outcome), stoppedBy], [["ServerError", "Timeout"], undefined])
+      }))
+  })
+
   it.effect("nothing, when the call succeeded", () =>
     Effect.gen(function*() {
       const { reports } = yield* collected(protectedCall([Effect.fail(overloaded()), Effect.succeed("answer")]))
@@ -321,6 +338,22 @@ describe("at a deadline", () => {
         "Timeout",
         ["#1 resend 0: Timeout at 0 for 2000 after 0"],
         "not retryable"
+      ])
+    }))
+
+  it.effect("a listener inside it is told of a Timeout, not of an interruption", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      yield* simulate(
+        protectedCall([Effect.never]).pipe(
+          CallReport.observe((event) => Effect.sync(() => events.push(line(event)))),
+          Deadline.within("10 seconds")
+        )
+      )
+      deepStrictEqual(events, [
+        "AttemptStarted #1 resend 0 openai gpt-4o",
+        "AttemptEnded #1 resend 0: Timeout at 0 for 10000 after 0",
+        "CallEnded Timeout"
       ])
     }))
 
@@ -557,7 +590,7 @@ it.effect("a call that outlives what is collected is reported once, and its repo
     ])
     const { reports } = yield* CallReport.collect(Effect.zipRight(Effect.forkDaemon(later), Effect.yieldNow()))
     const before = summary(onlyReport(reports))
-    deepStrictEqual(before.attempts, ["#1 resend 0: Interrupted at 0 for 0 after 0"])
+    deepStrictEqual([before.outcome, before.attempts], ["Interrupted", ["#1 resend 0: Interrupted at 0 for 0 after 0"]])
     yield* Deferred.succeed(go, undefined)
     yield* TestClock.adjust("1 minute")
     deepStrictEqual(summary(onlyReport(reports)), before)

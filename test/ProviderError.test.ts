@@ -275,7 +275,7 @@ describe("schemas", () => {
     if ("detail" in back && back.detail !== undefined) {
       strictEqual(Redacted.value(back.detail), "<redacted>")
     }
-  }, { fastCheck: { numRuns: 500 } })
+  }, { fastCheck: { numRuns: 100 } })
 })
 
 describe("in the error channel", () => {

@@ -234,7 +234,8 @@ const fill = <A, E, R>(
     ? self
     : Effect.onExit(
       self,
-      (exit) => Exit.isFailure(exit) && Cause.isInterrupted(exit.cause) ? Effect.void : end(attempt, call, exit)
+      // Cut short because its attempt is over, it ends as that does.
+      (exit) => attempt.over ? Effect.void : end(attempt, call, exit)
     )
 }
 

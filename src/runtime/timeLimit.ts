@@ -43,19 +43,30 @@ export interface Options<R, A, E> {
   readonly onEnd: () => void
 }
 
-/** Starts `onTimer` after `millis`, and returns what cancels it. */
+/** Starts `onTimer` after `millis`, in as many turns as timers need for it, and returns what cancels it. */
 const startTimer = (clock: Clock.Clock, runtime: Runtime.Runtime<never>, millis: number, onTimer: () => void) => {
-  if (clock === liveClock) {
-    const timer = setTimeout(onTimer, millis)
-    return () => clearTimeout(timer)
-  }
-  const sleeper = Runtime.runFork(runtime)(Effect.interruptible(clock.sleep(Duration.millis(millis))))
-  sleeper.addObserver((exit) => {
-    if (exit._tag === "Success") {
+  const turn = Math.min(millis, MAX_TIMER_MILLIS)
+  const onTurn = () => {
+    if (turn === millis) {
       onTimer()
+    } else {
+      cancel = startTimer(clock, runtime, millis - turn, onTimer)
     }
-  })
-  return () => sleeper.unsafeInterruptAsFork(FiberId.none)
+  }
+  let cancel: () => void
+  if (clock === liveClock) {
+    const timer = setTimeout(onTurn, turn)
+    cancel = () => clearTimeout(timer)
+  } else {
+    const sleeper = Runtime.runFork(runtime)(Effect.interruptible(clock.sleep(Duration.millis(turn))))
+    sleeper.addObserver((exit) => {
+      if (exit._tag === "Success") {
+        onTurn()
+      }
+    })
+    cancel = () => sleeper.unsafeInterruptAsFork(FiberId.none)
+  }
+  return () => cancel()
 }
 
 /** Has the fiber anything to hand back? Flags are its own, and the context never flows upward. */
@@ -110,7 +121,7 @@ export const timeLimit = <A, E, R, A2, E2>(
         cancelTimer = startTimer(
           clockOf(fiber),
           Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: status.runtimeFlags }),
-          Math.min(Math.ceil(limit), MAX_TIMER_MILLIS),
+          Math.ceil(limit),
           () => {
             abandoned = true
             onEnd()
