@@ -183,18 +183,18 @@ export const observe: {
   self: Effect.Effect<A, E, R>,
   listener: (event: Event) => Effect.Effect<void, never, R2>
 ): Effect.Effect<A, E, R | R2> =>
-  Effect.contextWithEffect((context: Context.Context<R2>) =>
-    withSink(self, {
+  Effect.contextWithEffect((context: Context.Context<R2>) => {
+    // The listener runs as if outside of the call: what it calls itself is not for it to observe.
+    const outside = Context.add(context, CurrentSinks, [])
+    return withSink(self, {
       emit: (event) =>
         Effect.suspend(() => listener(event)).pipe(
-          // What a listener calls itself is not for it to observe.
-          Effect.provideService(CurrentSinks, []),
-          Effect.provide(context),
+          Effect.mapInputContext((_: Context.Context<never>) => outside),
           Effect.ignoreLogged
         ),
       opened: () => {}
     })
-  ))
+  }))
 
 /**
  * Runs the effect and gives its exit together with the reports of the calls inside, in the order they ended. Calls still

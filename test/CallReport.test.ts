@@ -595,3 +595,18 @@ it.effect("a call that outlives what is collected is reported once, and its repo
     yield* TestClock.adjust("1 minute")
     deepStrictEqual(summary(onlyReport(reports)), before)
   }))
+
+it.effect("a listener may call a provider itself, unobserved", () =>
+  Effect.gen(function*() {
+    const seen: Array<string> = []
+    const call = ChatProvider.complete({ model: "m", messages: [] })
+    yield* call.pipe(
+      CallReport.observe((event) => {
+        seen.push(event._tag)
+        return event._tag === "CallEnded" || seen.length > 9 ? Effect.void : Effect.ignore(call)
+      }),
+      CallReport.collect,
+      Effect.provide(ScriptedProvider.layer(["one", "two", "three", "four", "five"]))
+    )
+    deepStrictEqual(seen, ["AttemptStarted", "AttemptEnded", "CallEnded"])
+  }))
