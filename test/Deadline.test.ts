@@ -388,3 +388,17 @@ describe("types", () => {
       deepStrictEqual(events, ["service", "still open", "closed"])
     }))
 })
+
+it.effect("a fiber that outlives a deadline still has it, and whatever limit is its own", () =>
+  Effect.gen(function*() {
+    const left = yield* Effect.never.pipe(
+      Deadline.within("1 second"),
+      Effect.exit,
+      Effect.flatMap((exit) => Effect.map(Clock.currentTimeMillis, (at) => ({ exit, at }))),
+      Effect.forkDaemon,
+      Deadline.within("500 millis")
+    )
+    yield* TestClock.adjust("1 minute")
+    const { at, exit } = yield* Fiber.join(left)
+    deepStrictEqual([nameOf(failureOf(exit)), at], ["Timeout Deadline", 500])
+  }))

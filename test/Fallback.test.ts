@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertLeft, assertRight, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Context, Duration, Effect, Either, Fiber, Layer, Option, Random, TestClock } from "effect"
+import { Context, Duration, Effect, Either, Fiber, Layer, Option, Random, Schedule, TestClock } from "effect"
 import {
   CallReport,
   ChatProvider,
@@ -302,6 +302,44 @@ describe("policies in a chain", () => {
     }))
 })
 
+describe("a schedule of the user's in a chain", () => {
+  it.effect("makes at most 3 attempts while another provider is left", () =>
+    Effect.gen(function*() {
+      const { asked, text } = yield* play(
+        { a: [overloaded, overloaded, overloaded], b: ["from b"] },
+        resilient({ retry: Schedule.spaced("1 second") })
+      )
+      isText("from b")(text)
+      deepStrictEqual(asked, [[0, 1000, 2000], [2000]])
+    }))
+
+  it.effect("does not retry a Timeout while another provider is left", () =>
+    Effect.gen(function*() {
+      const { asked, text } = yield* play(
+        { a: [Effect.never], b: ["from b"] },
+        resilient({ retry: Schedule.spaced("1 second"), attemptTimeout: "5 seconds" })
+      )
+      isText("from b")(text)
+      deepStrictEqual(asked, [[0], [5000]])
+    }))
+})
+
+it.effect("the report of a chain inside a protected effect tells the requests apart", () =>
+  Effect.gen(function*() {
+    const a = yield* ScriptedProvider.make([overloaded], { provider: "a" })
+    const b = yield* ScriptedProvider.make(["from b"], { provider: "b" })
+    const resilience = yield* Resilience.make()
+    const { reports } = yield* ChatProvider.complete(request).pipe(
+      Effect.provide(a.layer.pipe(Fallback.orElse(b.layer))),
+      resilience.protect,
+      CallReport.collect
+    )
+    deepStrictEqual(
+      reports.flatMap((report) => report.attempts.map(({ number, outcome, provider }) => [number, provider, outcome])),
+      [[1, "a", "ServerError"], [2, "b", "Success"]]
+    )
+  }))
+
 describe("a chain under a deadline", () => {
   it.effect("ends at it, whatever runs", () =>
     Effect.gen(function*() {
@@ -397,6 +435,76 @@ describe("when every provider asked for a wait", () => {
       strictEqual(at, 0)
     }))
 
+  const incurable: Record<string, ProviderError.CallError> = {
+    "x-should-retry: false": new ProviderError.RateLimited({
+      message: "429",
+      retryAfter: Duration.seconds(2),
+      shouldRetry: false
+    }),
+    "a spent quota": new ProviderError.ClientError({
+      message: "429",
+      reason: "QuotaExhausted",
+      retryAfter: Duration.seconds(2)
+    })
+  }
+  for (const [name, error] of Object.entries(incurable)) {
+    it.effect(`no provider is asked again after ${name}, whatever it says of a wait`, () =>
+      Effect.gen(function*() {
+        const { asked, at, text } = yield* play({ a: [error], b: [error] }, bare)
+        assertLeft(text, error)
+        strictEqual(at, 0)
+        deepStrictEqual(asked, [[0], [0]])
+      }))
+  }
+
+  it.effect("the last provider's own backoff is not cut short by it", () =>
+    Effect.gen(function*() {
+      const { asked, text } = yield* play(
+        { a: [rateLimited("6 seconds")], b: [overloaded, overloaded, overloaded, "from b"] },
+        resilient({ retry: { jitter: "none" } })
+      )
+      isText("from b")(text)
+      deepStrictEqual(asked, [[0], [0, 1000, 3000, 7000]])
+    }))
+
+  it.effect("a wait without an end is none", () =>
+    Effect.gen(function*() {
+      const isolated = new ProviderError.CircuitOpen({ message: "open", circuit: "a", retryAfter: Duration.infinity })
+      const { at, text } = yield* play({ a: [isolated], b: [rateLimited("2 seconds")] }, bare)
+      assertTrue(Either.isLeft(text) && text.left._tag === "RateLimited")
+      strictEqual(at, 0)
+    }))
+
+  it.effect("the chain waits no longer than its maxRetryAfter", () =>
+    Effect.gen(function*() {
+      const { at, report } = yield* play(
+        { a: [rateLimited("8 seconds")], b: [rateLimited("9 seconds")] },
+        ([a, b]) =>
+          Fallback.layer(
+            { maxRetryAfter: "7 seconds" },
+            a!.pipe(Resilience.layer({ retry: { maxRetryAfter: "7 seconds" } })),
+            b!.pipe(Resilience.layer({ retry: { maxRetryAfter: "7 seconds" } }))
+          )
+      )
+      strictEqual(at, 0)
+      strictEqual(report?.stoppedBy, "Retry-After too long")
+    }))
+
+  it.effect("a chain inside another's attempt does not resume, since that is a retry", () =>
+    Effect.gen(function*() {
+      const a = yield* ScriptedProvider.make([rateLimited("2 seconds"), "from a"])
+      const b = yield* ScriptedProvider.make([rateLimited("2 seconds")])
+      const resilience = yield* Resilience.make({ retry: { jitter: "none" } })
+      const fiber = yield* ChatProvider.complete(request).pipe(
+        Effect.provide(a.layer.pipe(Fallback.orElse(b.layer))),
+        resilience.protect,
+        Effect.fork
+      )
+      yield* TestClock.adjust("1 minute")
+      strictEqual(ChatProvider.text(yield* Fiber.join(fiber)), "from a")
+      deepStrictEqual([yield* a.asked, yield* b.asked].map((asked) => asked.map(({ at }) => at)), [[0, 2000], [0]])
+    }))
+
   it.effect("a wait of more than a minute is not begun", () =>
     Effect.gen(function*() {
       const first = rateLimited("61 seconds")
@@ -452,6 +560,7 @@ describe("Fallback.layer", () => {
     const messages = [
       () => Reflect.apply(Fallback.layer, undefined, []),
       () => Fallback.layer({ deadline: "10s" as "10 seconds" }, provider),
+      () => Fallback.layer({ deadline: Infinity }, provider),
       () => Fallback.layer({ patience: Number.NaN }, provider)
     ].map((make) => Either.try({ try: make, catch: String }))
     deepStrictEqual(
@@ -459,6 +568,7 @@ describe("Fallback.layer", () => {
       [
         "RangeError: Fallback.layer: expected at least one provider layer",
         "RangeError: deadline: expected a duration above zero",
+        "RangeError: deadline: expected a finite duration",
         "RangeError: patience: expected a finite duration"
       ]
     )

@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { assertMatch, assertTrue, deepStrictEqual, notDeepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Cause, Context, Effect, Exit, Random } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Random, TestClock } from "effect"
 import { ChatProvider, IdempotencyKey, Resilience, RetryPolicy } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { expectTypeOf } from "vitest"
@@ -237,3 +237,21 @@ it("types: nothing is added", () => {
   expectTypeOf(call.pipe(IdempotencyKey.derived(2))).toEqualTypeOf<Call>()
   expectTypeOf(IdempotencyKey.current).toEqualTypeOf<Effect.Effect<string>>()
 })
+
+it.effect("two requests in one attempt send two bodies, and each has its key on every attempt", () =>
+  Effect.gen(function*() {
+    const down = overloaded()
+    const provider = yield* ScriptedProvider.make(["one", down, "one", "two"])
+    const { protect } = yield* Resilience.make()
+    const ask = ChatProvider.complete({ model: "m", messages: [] })
+    const fiber = yield* Effect.zipRight(ask, ask).pipe(
+      protect,
+      IdempotencyKey.withKey("key"),
+      Effect.provide(provider.layer),
+      Effect.fork
+    )
+    yield* TestClock.adjust("1 minute")
+    yield* Fiber.join(fiber)
+    const asked = yield* provider.asked
+    deepStrictEqual(asked.map((one) => one.idempotencyKey), ["key", "key-2", "key", "key-2"])
+  }))
