@@ -66,7 +66,13 @@ const baseOf = (input: Duration.DurationInput = "1 second"): number =>
 
 const capOf = (input: Duration.DurationInput = "60 seconds"): number => millis(Options.positiveDuration("cap", input))
 
-const continueAfter = (now: number, delay: number) => ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
+/**
+ * Goes on after `delay` milliseconds. Open-ended, since with finite intervals `Schedule.intersect` steps again.
+ *
+ * @internal
+ */
+export const continueAfter = (now: number, delay: number): ScheduleDecision.ScheduleDecision =>
+  ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
 
 /**
  * Exponential backoff with jitter: after failure n (from 0) a delay of up to `min(cap, base · factorⁿ)`, for ever.

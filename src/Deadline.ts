@@ -110,16 +110,17 @@ export const hasTimeFor = (
   wait: Duration.Duration,
   reserve: Duration.Duration = defaultReserve
 ): Effect.Effect<boolean> =>
-  Effect.map(
-    Effect.all([CurrentDeadline, remaining]),
-    ([deadline, left]) => {
-      if (Option.isNone(deadline) || Option.isNone(left)) {
-        return true
-      }
-      const needed = Option.getOrElse(deadline.value.reserve, () => reserve)
-      const after = Duration.subtract(left.value, wait)
-      return Duration.greaterThan(after, Duration.zero) && Duration.greaterThanOrEqualTo(after, needed)
-    }
+  Effect.flatMap(
+    CurrentDeadline,
+    Option.match({
+      onNone: () => Effect.succeed(true),
+      onSome: (deadline) =>
+        Effect.map(Clock.currentTimeNanos, (now) => {
+          const after = Duration.subtract(until(deadline.at, now), wait)
+          const needed = Option.getOrElse(deadline.reserve, () => reserve)
+          return Duration.greaterThan(after, Duration.zero) && Duration.greaterThanOrEqualTo(after, needed)
+        })
+    })
   )
 
 /**
@@ -168,7 +169,7 @@ export const within: {
         const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
         const own = now + Option.getOrThrow(Duration.toNanos(total))
         const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
-        const late: Effect.Effect<never, Timeout> = Effect.fail(timedOut("Deadline", earlier.total))
+        const late: Effect.Effect<never, Timeout> = Effect.failSync(() => timedOut("Deadline", earlier.total))
         if (earlier.at <= now) {
           return late
         }

@@ -13,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { clientErrorReasons, serverErrorReasons } from "./internal/classified.js"
 import * as classify from "./internal/classify.js"
 
 /**
@@ -84,17 +85,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-resilie
  * @since 0.1.0
  * @category models
  */
-export const ServerErrorReason = Schema.Literal(
-  "Internal",
-  "Overloaded",
-  "Unavailable",
-  "BadGateway",
-  "Conflict",
-  "FailedDependency",
-  "Connection",
-  "Malformed",
-  "Truncated"
-)
+export const ServerErrorReason = Schema.Literal(...serverErrorReasons)
 
 /**
  * The type of `ServerErrorReason`.
@@ -137,16 +128,7 @@ export class ServerError extends Schema.TaggedError<ServerError>("effect-resilie
  * @since 0.1.0
  * @category models
  */
-export const ClientErrorReason = Schema.Literal(
-  "InvalidRequest",
-  "Authentication",
-  "PermissionDenied",
-  "NotFound",
-  "RequestTooLarge",
-  "ContextLengthExceeded",
-  "ContentFiltered",
-  "QuotaExhausted"
-)
+export const ClientErrorReason = Schema.Literal(...clientErrorReasons)
 
 /**
  * The type of `ClientErrorReason`.

@@ -17,7 +17,6 @@ import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
-import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as ScheduleIntervals from "effect/ScheduleIntervals"
 import * as Backoff from "./Backoff.js"
 import type { DeniedBy } from "./CallReport.js"
@@ -65,7 +64,7 @@ const review = <Out, In, R>(
                 out,
                 result === delay
                   ? decision
-                  : ScheduleDecision.continueWith(ScheduleInterval.after(now + result))
+                  : Backoff.continueAfter(now, result)
               ] as const
             ))
       })
@@ -318,7 +317,7 @@ const outputWait = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.S
           Duration.millis(wait),
           ScheduleDecision.isDone(decision)
             ? decision
-            : ScheduleDecision.continueWith(ScheduleInterval.after(now + wait))
+            : Backoff.continueAfter(now, wait)
         ] as const
       })
   )

@@ -3,26 +3,32 @@
  * that users see, so that they can be tested by themselves and serve any of them.
  */
 
-export type ServerErrorReason =
-  | "Internal"
-  | "Overloaded"
-  | "Unavailable"
-  | "BadGateway"
-  | "Conflict"
-  | "FailedDependency"
-  | "Connection"
-  | "Malformed"
-  | "Truncated"
+export const serverErrorReasons = [
+  "Internal",
+  "Overloaded",
+  "Unavailable",
+  "BadGateway",
+  "Conflict",
+  "FailedDependency",
+  "Connection",
+  "Malformed",
+  "Truncated"
+] as const
 
-export type ClientErrorReason =
-  | "InvalidRequest"
-  | "Authentication"
-  | "PermissionDenied"
-  | "NotFound"
-  | "RequestTooLarge"
-  | "ContextLengthExceeded"
-  | "ContentFiltered"
-  | "QuotaExhausted"
+export type ServerErrorReason = typeof serverErrorReasons[number]
+
+export const clientErrorReasons = [
+  "InvalidRequest",
+  "Authentication",
+  "PermissionDenied",
+  "NotFound",
+  "RequestTooLarge",
+  "ContextLengthExceeded",
+  "ContentFiltered",
+  "QuotaExhausted"
+] as const
+
+export type ClientErrorReason = typeof clientErrorReasons[number]
 
 export type Verdict =
   | { readonly _tag: "RateLimited" }
