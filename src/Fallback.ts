@@ -25,7 +25,7 @@ import * as Deadline from "./Deadline.js"
 import * as IdempotencyKey from "./IdempotencyKey.js"
 import { floored } from "./internal/backoff.js"
 import type { CallError, Target } from "./ProviderError.js"
-import { isFallbackable, isRetryable } from "./ProviderError.js"
+import { isFallbackable, isRetryable, wasSent } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
 import type { AlternativesLeft } from "./runtime/alternatives.js"
 import { Alternatives } from "./runtime/alternatives.js"
@@ -159,7 +159,7 @@ const ask = (
       if (!isFallbackable(error, { first: asked === 0 })) {
         return yield* Effect.fail(error)
       }
-      asked += error._tag === "CircuitOpen" ? 0 : 1
+      asked += wasSent(error) ? 1 : 0
       surfaced = telling(surfaced, error)
       const now = yield* Clock.currentTimeNanos
       link.readyAt = readyAgain(error, now)
@@ -169,6 +169,10 @@ const ask = (
       if (next !== undefined) {
         if (!(yield* Deadline.hasTimeFor(Duration.zero))) {
           yield* denied("deadline", next.target)
+          return yield* Effect.fail(surfaced)
+        }
+        if (!(yield* RetryBudget.allowsFallback)) {
+          yield* denied("budget", next.target)
           return yield* Effect.fail(surfaced)
         }
         yield* fellBack(link.target, next.target, error)

@@ -534,6 +534,46 @@ export const invalidRequest = (why: string, target: Target = {}): ClientError =>
     model: target.model
   }, unvalidated)
 
+/** The codes of what we said ourselves, before anything was sent. */
+const PAUSED = "paused"
+const AT_CAPACITY = "max_concurrent"
+
+/**
+ * The provider asked everyone to wait, and the wait is not over.
+ *
+ * @internal
+ */
+export const paused = (retryAfter: Duration.Duration, target: Target): RateLimited =>
+  new RateLimited({
+    message: messageOf(target, `asked for a pause, which lasts ${Duration.format(retryAfter)} more`, []),
+    code: PAUSED,
+    retryAfter,
+    provider: target.provider,
+    model: target.model
+  }, unvalidated)
+
+/**
+ * As many calls as the provider may have at a time are under way.
+ *
+ * @internal
+ */
+export const atCapacity = (target: Target): RateLimited =>
+  new RateLimited({
+    message: messageOf(target, "as many calls as allowed are under way (maxConcurrent)", []),
+    code: AT_CAPACITY,
+    shouldRetry: false,
+    provider: target.provider,
+    model: target.model
+  }, unvalidated)
+
+/**
+ * Was anything sent, or was the call turned away before?
+ *
+ * @internal
+ */
+export const wasSent = (error: CallError): boolean =>
+  error._tag !== "CircuitOpen" && error.code !== PAUSED && error.code !== AT_CAPACITY
+
 /**
  * The request id among the headers of a response, whatever the provider calls it.
  *

@@ -3,9 +3,11 @@
  *
  * Each policy is easy to use wrongly together with another: a timeout outside the retry bounds nothing, a key made
  * inside it changes with every attempt, two retry loops around each other multiply. Here they are put together once, in
- * the order retry ▸ attempt timeout ▸ effect. There is one owner of retries: a protected effect that runs inside the
- * attempt of another makes one attempt only. A call that succeeds at once never meets the retry policy; the schedule is
- * stepped only once something failed.
+ * the order retry (with its budget) ▸ pause ▸ bulkhead ▸ circuit breaker ▸ attempt timeout ▸ effect. There is one owner of
+ * retries: a protected effect that runs inside the attempt of another makes one attempt only. A call that succeeds at
+ * once never meets the retry policy; the schedule is stepped only once something failed. What an attempt is turned away
+ * by before anything was sent (an open circuit, a pause, a full bulkhead) is never retried here, and never hides the
+ * error of an attempt that was sent.
  *
  * @since 0.1.0
  */
@@ -48,6 +50,17 @@ export interface Options {
   readonly retry?: RetryPolicy.Options | Schedule.Schedule<unknown, unknown> | undefined
   /** How long one attempt may take, its response body included. Default 60 seconds; `Duration.infinity` for no limit. */
   readonly attemptTimeout?: Duration.DurationInput | undefined
+  /**
+   * Options of the circuit breaker that each provider, model and account gets; a breaker of your own for all of them; or
+   * `false` for none. Default: the defaults of `CircuitBreaker.make`, with the attempt timeout as `probeTimeout`. Where a
+   * `CircuitBreaker.Registry` is provided, the breakers are kept there, and whoever made one first chose its options.
+   */
+  readonly circuitBreaker?: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false | undefined
+  /**
+   * How many attempts may be under way at a time (a bulkhead). When so many are, a call that has another provider left
+   * turns to it, and any other waits in line for as long as an attempt may take, a minute at most. Default: no limit.
+   */
+  readonly maxConcurrent?: number | undefined
 }
 
 /**
@@ -58,33 +71,80 @@ export interface Options {
  */
 export interface Resilience {
   /**
-   * Protects an effect. `target` names it in errors and reports. Raises `Timeout` in addition to the effect's own errors;
-   * only errors of this library (`ProviderError.isRetryable`) are retried.
+   * Protects an effect. `target` names it in errors and reports, and has a circuit and a pause of its own. In addition to
+   * the effect's own errors it raises `Timeout`, `CircuitOpen`, and `RateLimited` where a pause that a server asked for
+   * is too long to wait for, or the bulkhead is full. Only errors of this library (`ProviderError.isRetryable`) are
+   * retried.
    */
-  readonly protect: <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target) => Effect.Effect<A, E | Timeout, R>
+  readonly protect: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    target?: Target
+  ) => Effect.Effect<A, E | Raised, R>
 }
+
+/**
+ * What `protect` can raise by itself.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Raised = Timeout | CircuitOpen | RateLimited
 
 const nanosToMillis = (nanos: bigint): number => Number(nanos) / 1e6
 
 /** Options that were checked. */
 interface Settings {
   readonly attemptTimeout: number
-  readonly policy: (reserve: Effect.Effect<Duration.Duration>) => RetryPolicy.RetryPolicy
+  readonly policy: RetryPolicy.Prepared
+  readonly circuitBreaker: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false
+  readonly maxConcurrent: number | undefined
 }
 
-const settingsOf = (options: Options): Settings => ({
-  attemptTimeout: Duration.toMillis(
-    OptionsOf.positiveDuration("attemptTimeout", options.attemptTimeout ?? "60 seconds")
-  ),
-  policy: RetryPolicy.prepare(options.retry ?? {})
-})
+/** A slot is not waited for any longer, however long an attempt may take. */
+const MAX_QUEUE_MILLIS = 60_000
 
-const build = (settings: Settings): Resilience => {
+const settingsOf = (options: Options): Settings => {
+  const timeout = OptionsOf.positiveDuration("attemptTimeout", options.attemptTimeout ?? "60 seconds")
+  return {
+    attemptTimeout: Duration.toMillis(timeout),
+    policy: RetryPolicy.prepare(options.retry ?? {}),
+    circuitBreaker: circuitOptionsOf(options.circuitBreaker ?? {}, timeout),
+    maxConcurrent: options.maxConcurrent === undefined
+      ? undefined
+      : OptionsOf.positiveCount("maxConcurrent", options.maxConcurrent)
+  }
+}
+
+/** A probe that hangs longer than an attempt may take is given up on. */
+const circuitOptionsOf = (
+  options: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false,
+  attemptTimeout: Duration.Duration
+): Settings["circuitBreaker"] => {
+  if (options === false || CircuitBreaker.isCircuitBreaker(options)) {
+    return options
+  }
+  const withTimeout = { ...options, halfOpen: { probeTimeout: attemptTimeout, ...options.halfOpen } }
+  CircuitBreaker.unsafeMake(withTimeout)
+  return withTimeout
+}
+
+/** What is shared beyond one set of policies, if the program provides it. */
+interface Shared {
+  readonly registry: CircuitBreaker.RegistryService | undefined
+  readonly credential: string | undefined
+}
+
+const build = (settings: Settings, shared: Shared): Resilience => {
   const latency = new LatencyWindow()
-  const policy = settings.policy(Effect.map(
+  const pauses = new Pauses()
+  const bulkhead = settings.maxConcurrent === undefined ? undefined : new Bulkhead(settings.maxConcurrent)
+  const ownBudget = RetryBudget.unsafeMake()
+  const policy = settings.policy.make(Effect.map(
     Clock.currentTimeNanos,
     (now) => Duration.millis(latency.median(nanosToMillis(now)) ?? Duration.toMillis(Deadline.defaultReserve))
   ))
+
+  const circuitOf = circuits(settings.circuitBreaker, shared)
 
   const attempt = <A, E, R>(
     self: Effect.Effect<A, E, R>,
@@ -107,13 +167,47 @@ const build = (settings: Settings): Resilience => {
           open.over = true
         }
       })
-      const timed = Effect.map(limited, (value) => {
-        const now = clock.unsafeCurrentTimeNanos()
-        latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
-        return value
+      const noted = Effect.mapBoth(limited, {
+        onSuccess: (value) => {
+          const now = clock.unsafeCurrentTimeNanos()
+          latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
+          return value
+        },
+        onFailure: (error) => {
+          if (isCallError(error) && error._tag === "RateLimited" && error.retryAfter !== undefined) {
+            pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), clock.unsafeCurrentTimeNanos())
+          }
+          return error
+        }
       })
-      return recordAttempt(timed, open)
+      return recordAttempt(noted, open)
     })
+
+  const admitted = <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    target: Target,
+    context: Context.Context<R>
+  ): Effect.Effect<A, E | Timeout | Rejection> =>
+    Effect.suspend(() => {
+      const circuit = circuitOf(target)
+      const once = attempt(self, target, context)
+      const guarded = circuit === undefined ? once : throughCircuit(once, circuit, target, context)
+      const slotted = bulkhead === undefined
+        ? guarded
+        : throughBulkhead(guarded, bulkhead, target, Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout))
+      return pauses.none
+        ? slotted
+        : Effect.zipRight(untilResumed(pauses, keyOf(target), target, settings.policy), slotted)
+    })
+
+  /** Is it worth waiting so long for another attempt, or would the circuit turn it away? */
+  const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> => {
+    const circuit = circuitOf(target)
+    return circuit === undefined
+      ? Effect.succeed(true)
+      : Effect.map(circuit.state, (state) =>
+        state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated")
+  }
 
   const retry = <A, E, R>(
     self: Effect.Effect<A, E, R>,
@@ -122,35 +216,66 @@ const build = (settings: Settings): Resilience => {
     error: E | Timeout,
     state: unknown
   ): Effect.Effect<A, E | Timeout> =>
-    Effect.flatMap(
-      Clock.currentTimeMillis,
-      (now) =>
-        Effect.flatMap(policy.step(now, error, state), ([next, delay, decision]) => {
-          if (ScheduleDecision.isDone(decision)) {
-            return Effect.fail(error)
-          }
-          return waiting(delay, reasonOf(error, delay)).pipe(
-            Effect.zipRight(Effect.sleep(delay)),
-            Effect.zipRight(attempt(self, target, context)),
-            Effect.catchAll((error) => retry(self, target, context, error, next))
-          )
-        })
-    )
-
-  const call = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E | Timeout, R> =>
-    Effect.contextWithEffect((context: Context.Context<R>) => {
-      if (attemptAround(context) !== undefined) {
-        return attempt(self, target, context)
+    Effect.gen(function*() {
+      const [next, delay, decision] = yield* policy.step(yield* Clock.currentTimeMillis, error, state)
+      if (ScheduleDecision.isDone(decision)) {
+        return yield* Effect.fail(error)
       }
-      const keyed = IdempotencyKey.ensure(context)
+      if (!(yield* admits(target, delay))) {
+        yield* denied("circuit", target)
+        return yield* Effect.fail(error)
+      }
+      if (!(yield* RetryPolicy.budgetAllows(error, delay))) {
+        yield* denied("budget")
+        return yield* Effect.fail(error)
+      }
+      yield* waiting(delay, reasonOf(error, delay))
+      yield* Effect.sleep(delay)
+      return yield* Effect.catchAll(
+        admitted(self, target, context),
+        (again) =>
+          again instanceof Rejection
+            ? Effect.zipRight(denied(again.by, target), Effect.fail(error))
+            : retry(self, target, context, again, next)
+      )
+    })
+
+  const call = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E | Raised, R> =>
+    Effect.contextWithEffect((context: Context.Context<R>) => {
+      const retries = attemptAround(context) === undefined
+      const inside = retries ? IdempotencyKey.ensure(context) : context
       return Effect.catchAll(
-        attempt(self, target, keyed),
-        (error) => retry(self, target, keyed, error, policy.initial)
+        admitted(self, target, inside),
+        (error): Effect.Effect<A, E | Raised> =>
+          error instanceof Rejection
+            ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
+            : retries
+            ? retry(self, target, inside, error, policy.initial)
+            : Effect.fail(error)
       )
     })
 
   return { protect: (self, target = {}) => recordCall(call(self, target)) }
 }
+
+const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
+
+/** The circuit that an attempt at the target has to pass, if any. */
+const circuits = (
+  options: Settings["circuitBreaker"],
+  { credential = "", registry }: Shared
+): (target: Target) => CircuitBreaker.CircuitBreaker | undefined => {
+  if (options === false) {
+    return () => undefined
+  }
+  if (CircuitBreaker.isCircuitBreaker(options)) {
+    return () => options
+  }
+  const kept = registry ?? CircuitBreaker.unsafeMakeRegistry()
+  return (target) => kept.unsafeGet(`${keyOf(target)} ${credential}`, () => ({ name: nameOf(target), ...options }))
+}
+
+const nameOf = (target: Target): string => keyOf(target).trim() || "default"
 
 /**
  * `make` for the rare place that cannot run an effect.
