@@ -24,6 +24,7 @@ import * as Deadline from "./Deadline.js"
 import { floored } from "./internal/backoff.js"
 import type { CallError } from "./ProviderError.js"
 import { isCallError, isRetryable } from "./ProviderError.js"
+import * as RetryBudget from "./RetryBudget.js"
 import type { AlternativesLeft } from "./runtime/alternatives.js"
 import { Alternatives } from "./runtime/alternatives.js"
 import * as OptionsOf from "./runtime/options.js"
@@ -286,6 +287,39 @@ export const withinDeadline: {
     ))
 })
 
+/** Did the wait last at least as long as the server asked for? Then it is the server that paces this retry. */
+const waitsOutRetryAfter = (error: unknown, delay: number): boolean => {
+  const asked = isCallError(error) && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : 0
+  return asked > 0 && delay >= asked
+}
+
+/**
+ * Takes each retry from the budget in force, and stops when it has none left: the real error surfaces at once. A retry
+ * that waits at least as long as the server's Retry-After counts for the budget's hard cap only. Put it outermost, so
+ * that nothing is taken for a retry that another rule refuses. Does nothing where no budget is in force.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { RetryBudget, RetryPolicy } from "effect-resilience"
+ *
+ * const policy = Schedule.spaced("1 second").pipe(RetryPolicy.maxAttempts(3), RetryPolicy.withinBudget)
+ *
+ * const call = Effect.fail("boom").pipe(Effect.retry(policy), RetryBudget.track)
+ *
+ * const program = call.pipe(Effect.provide(RetryBudget.layer()))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withinBudget = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.Schedule<Out, In, R> =>
+  review(self, (error, delay) =>
+    Effect.map(
+      RetryBudget.withdraw(waitsOutRetryAfter(error, delay) ? "hard cap only" : "retry"),
+      (granted) => granted ? delay : "budget"
+    ))
+
 /**
  * Options of `make`: those of `Backoff.exponential`, and these.
  *
@@ -325,8 +359,8 @@ const outputWait = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.S
 /**
  * The composition of all the rules: exponential backoff with full jitter counted per tag, one retry for a timeout (none
  * while another provider of a chain is left), no retry for what retrying cannot cure, 5 calls in total (3 while another
- * provider is left), Retry-After as a floor and up to 60 seconds, the chain's patience, the deadline. Throws a
- * `RangeError` that names a bad option.
+ * provider is left), Retry-After as a floor and up to 60 seconds, the chain's patience, the deadline, the budget. Throws
+ * a `RangeError` that names a bad option.
  *
  * @example
  * ```ts
@@ -375,6 +409,7 @@ const withRules = (decisions: Schedule.Schedule<unknown, unknown>, options: Opti
       withinPatience,
       withinDeadline({ reserve }),
       unlessInsideAttempt,
+      withinBudget,
       outputWait
     )
 }

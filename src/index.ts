@@ -75,6 +75,13 @@ export * as Resilience from "./Resilience.js"
 export * as RetryAfter from "./RetryAfter.js"
 
 /**
+ * How many retries a user or a feature may spend.
+ *
+ * @since 0.1.0
+ */
+export * as RetryBudget from "./RetryBudget.js"
+
+/**
  * Whether to try again, and after how long.
  *
  * @since 0.1.0
