@@ -27,6 +27,7 @@ import { floored } from "./internal/backoff.js"
 import type { CallError, Target } from "./ProviderError.js"
 import { isFallbackable, isRetryable, wasSent } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
+import * as RetryBudget from "./RetryBudget.js"
 import type { AlternativesLeft } from "./runtime/alternatives.js"
 import { Alternatives } from "./runtime/alternatives.js"
 import * as OptionsOf from "./runtime/options.js"
@@ -121,6 +122,15 @@ const objection = (
     ? Effect.succeed("patience")
     : Effect.map(Deadline.hasTimeFor(delay), (fits) => fits ? undefined : "deadline")
 
+/**
+ * Those that can do what is asked. One that would have to leave a part of it out is skipped; if all would, the first one
+ * says so itself.
+ */
+const able = (services: Links, request: ChatRequest): Links => {
+  const [first, ...rest] = services.filter((service) => (service.unsupported?.(request) ?? []).length === 0)
+  return first === undefined ? [services[0]] : [first, ...rest]
+}
+
 const ask = (
   services: Links,
   request: ChatRequest,
@@ -128,7 +138,7 @@ const ask = (
 ): Effect.Effect<ChatResponse, CallError> =>
   Effect.gen(function*() {
     const outer = yield* Alternatives
-    const links = Arr.map(services, (service, index): Link => ({
+    const links = Arr.map(able(services, request), (service, index): Link => ({
       service,
       position: index + 1,
       target: { provider: service.provider, model: service.model ?? request.model },
@@ -171,7 +181,7 @@ const ask = (
           yield* denied("deadline", next.target)
           return yield* Effect.fail(surfaced)
         }
-        if (!(yield* RetryBudget.allowsFallback)) {
+        if (!(yield* RetryBudget.withdraw("hard cap only"))) {
           yield* denied("budget", next.target)
           return yield* Effect.fail(surfaced)
         }
@@ -206,7 +216,7 @@ class Chain implements Service {
   complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
     const asked = ask(this.links, request, this.settings)
     const within = this.settings.deadline === undefined ? asked : Deadline.within(asked, this.settings.deadline)
-    return within.pipe(IdempotencyKey.once, recordCall)
+    return within.pipe(RetryBudget.track, IdempotencyKey.once, recordCall)
   }
 }
 
@@ -304,10 +314,11 @@ export function layer<E, R>(
 
 const withSettings =
   (settings: Settings) => <E, R>(chain: Layer.Layer<ChatProvider, E, R>): Layer.Layer<ChatProvider, E, R> =>
-    Layer.map(
-      chain,
-      (context) => Context.make(ChatProvider, new Chain(Arr.map(linksOf(context), withPolicies), settings))
-    )
+    Layer.flatMap(chain, (context) =>
+      Layer.effect(
+        ChatProvider,
+        Effect.map(Effect.forEach(linksOf(context), withPolicies), (links) => new Chain(links, settings))
+      ))
 
-const withPolicies = (service: Service): Service =>
-  service instanceof Chain ? service : Resilience.protectProvider(service)
+const withPolicies = (service: Service): Effect.Effect<Service> =>
+  service instanceof Chain ? Effect.succeed(service) : Resilience.protectProvider(service)

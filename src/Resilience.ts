@@ -21,17 +21,29 @@ import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import type { ChatRequest, Service } from "./ChatProvider.js"
 import { ChatProvider } from "./ChatProvider.js"
+import * as CircuitBreaker from "./CircuitBreaker.js"
 import * as Deadline from "./Deadline.js"
 import * as IdempotencyKey from "./IdempotencyKey.js"
 import { floored } from "./internal/backoff.js"
 import { LatencyWindow } from "./internal/latency.js"
-import type { Target } from "./ProviderError.js"
-import type { Timeout } from "./ProviderError.js"
+import { Pauses } from "./internal/pauses.js"
+import type { CircuitOpen, RateLimited, Target, Timeout } from "./ProviderError.js"
 import { isCallError, timedOut } from "./ProviderError.js"
+import * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import { Alternatives } from "./runtime/alternatives.js"
+import { Bulkhead } from "./runtime/bulkhead.js"
+import { Rejection, throughBulkhead, throughCircuit, untilResumed } from "./runtime/gates.js"
 import * as OptionsOf from "./runtime/options.js"
-import { attemptAround, openAttempt, recordAttempt, recordCall, waiting, withAttempt } from "./runtime/recorder.js"
+import {
+  attemptAround,
+  denied,
+  openAttempt,
+  recordAttempt,
+  recordCall,
+  waiting,
+  withAttempt
+} from "./runtime/recorder.js"
 import { clockOf, timeLimit } from "./runtime/timeLimit.js"
 
 /**
@@ -62,6 +74,16 @@ export interface Options {
    */
   readonly maxConcurrent?: number | undefined
 }
+
+export {
+  /**
+   * The options as a schema, for policies from a file.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  Config
+} from "./runtime/resilienceConfig.js"
 
 /**
  * Policies that belong together, and what they remember.
@@ -130,8 +152,8 @@ const circuitOptionsOf = (
 
 /** What is shared beyond one set of policies, if the program provides it. */
 interface Shared {
-  readonly registry: CircuitBreaker.RegistryService | undefined
-  readonly credential: string | undefined
+  readonly registry?: CircuitBreaker.RegistryService | undefined
+  readonly credential?: string | undefined
 }
 
 const build = (settings: Settings, shared: Shared): Resilience => {
@@ -189,9 +211,10 @@ const build = (settings: Settings, shared: Shared): Resilience => {
     context: Context.Context<R>
   ): Effect.Effect<A, E | Timeout | Rejection> =>
     Effect.suspend(() => {
-      const circuit = circuitOf(target)
       const once = attempt(self, target, context)
-      const guarded = circuit === undefined ? once : throughCircuit(once, circuit, target, context)
+      const guarded = circuitOf === undefined
+        ? once
+        : Effect.flatMap(circuitOf(target), (circuit) => throughCircuit(once, circuit, target, context))
       const slotted = bulkhead === undefined
         ? guarded
         : throughBulkhead(guarded, bulkhead, target, Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout))
@@ -200,14 +223,14 @@ const build = (settings: Settings, shared: Shared): Resilience => {
         : Effect.zipRight(untilResumed(pauses, keyOf(target), target, settings.policy), slotted)
     })
 
-  /** Is it worth waiting so long for another attempt, or would the circuit turn it away? */
-  const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> => {
-    const circuit = circuitOf(target)
-    return circuit === undefined
+  /** Would the circuit admit another attempt after so long, or is that not worth waiting for? */
+  const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> =>
+    circuitOf === undefined
       ? Effect.succeed(true)
-      : Effect.map(circuit.state, (state) =>
-        state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated")
-  }
+      : Effect.map(
+        Effect.flatMap(circuitOf(target), (circuit) => circuit.state),
+        (state) => state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
+      )
 
   const retry = <A, E, R>(
     self: Effect.Effect<A, E, R>,
@@ -217,7 +240,12 @@ const build = (settings: Settings, shared: Shared): Resilience => {
     state: unknown
   ): Effect.Effect<A, E | Timeout> =>
     Effect.gen(function*() {
-      const [next, delay, decision] = yield* policy.step(yield* Clock.currentTimeMillis, error, state)
+      // The budget is asked last, below: a policy of the user's must not take from it as well.
+      const [next, delay, decision] = yield* Effect.provideService(
+        policy.step(yield* Clock.currentTimeMillis, error, state),
+        RetryBudget.CurrentBudget,
+        undefined
+      )
       if (ScheduleDecision.isDone(decision)) {
         return yield* Effect.fail(error)
       }
@@ -225,7 +253,8 @@ const build = (settings: Settings, shared: Shared): Resilience => {
         yield* denied("circuit", target)
         return yield* Effect.fail(error)
       }
-      if (!(yield* RetryPolicy.budgetAllows(error, delay))) {
+      const allowed = RetryPolicy.budgetAllows(error, Duration.toMillis(delay))
+      if (!(yield* Effect.provide(allowed, context))) {
         yield* denied("budget")
         return yield* Effect.fail(error)
       }
@@ -241,38 +270,46 @@ const build = (settings: Settings, shared: Shared): Resilience => {
     })
 
   const call = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E | Raised, R> =>
-    Effect.contextWithEffect((context: Context.Context<R>) => {
-      const retries = attemptAround(context) === undefined
-      const inside = retries ? IdempotencyKey.ensure(context) : context
-      return Effect.catchAll(
-        admitted(self, target, inside),
-        (error): Effect.Effect<A, E | Raised> =>
-          error instanceof Rejection
-            ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
-            : retries
-            ? retry(self, target, inside, error, policy.initial)
-            : Effect.fail(error)
-      )
-    })
+    Effect.contextWithEffect((context: Context.Context<R>) =>
+      Effect.withFiberRuntime<A, E | Raised>((fiber) => {
+        const retries = attemptAround(context) === undefined
+        const inside = retries
+          ? RetryBudget.unsafeDeposit(
+            IdempotencyKey.ensure(context),
+            clockOf(fiber).unsafeCurrentTimeNanos(),
+            ownBudget
+          )
+          : context
+        return Effect.catchAll(
+          admitted(self, target, inside),
+          (error): Effect.Effect<A, E | Raised> =>
+            error instanceof Rejection
+              ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
+              : retries
+              ? retry(self, target, inside, error, policy.initial)
+              : Effect.fail(error)
+        )
+      })
+    )
 
   return { protect: (self, target = {}) => recordCall(call(self, target)) }
 }
 
 const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
 
-/** The circuit that an attempt at the target has to pass, if any. */
+/** Where the circuit is found that an attempt at a target has to pass. */
 const circuits = (
   options: Settings["circuitBreaker"],
-  { credential = "", registry }: Shared
-): (target: Target) => CircuitBreaker.CircuitBreaker | undefined => {
+  { credential = "", registry = CircuitBreaker.unsafeMakeRegistry() }: Shared
+): ((target: Target) => Effect.Effect<CircuitBreaker.CircuitBreaker>) | undefined => {
   if (options === false) {
-    return () => undefined
+    return undefined
   }
   if (CircuitBreaker.isCircuitBreaker(options)) {
-    return () => options
+    const found = Effect.succeed(options)
+    return () => found
   }
-  const kept = registry ?? CircuitBreaker.unsafeMakeRegistry()
-  return (target) => kept.unsafeGet(`${keyOf(target)} ${credential}`, () => ({ name: nameOf(target), ...options }))
+  return (target) => registry.get(`${keyOf(target)} ${credential}`, () => ({ name: nameOf(target), ...options }))
 }
 
 const nameOf = (target: Target): string => keyOf(target).trim() || "default"
@@ -283,7 +320,7 @@ const nameOf = (target: Target): string => keyOf(target).trim() || "default"
  * @since 0.1.0
  * @category constructors
  */
-export const unsafeMake = (options: Options = {}): Resilience => build(settingsOf(options))
+export const unsafeMake = (options: Options = {}): Resilience => build(settingsOf(options), {})
 
 /** While another provider is left under a deadline, an attempt gets half of what remains, in whole milliseconds. */
 const shareOf = (context: Context.Context<never>, now: bigint): number => {
@@ -298,6 +335,9 @@ const reasonOf = (error: unknown, delay: Duration.Duration) => {
   const asked = isCallError(error) && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : undefined
   return asked === undefined || Duration.toMillis(delay) > floored(0, asked, true, 1) ? "backoff" : "Retry-After"
 }
+
+/** The registry of the program, if it provides one. */
+const sharedRegistry = Effect.map(Effect.serviceOption(CircuitBreaker.Registry), Option.getOrUndefined)
 
 /**
  * Policies with a state of their own: make one per provider, or per kind of call, and share it. Throws a `RangeError`
@@ -321,16 +361,20 @@ const reasonOf = (error: unknown, delay: Duration.Duration) => {
  */
 export const make = (options: Options = {}): Effect.Effect<Resilience> => {
   const settings = settingsOf(options)
-  return Effect.sync(() => build(settings))
+  return Effect.map(sharedRegistry, (registry) => build(settings, { registry }))
 }
 
 /** A provider that has its policies, so that a chain need not add its own. */
 class ResilientProvider implements Service {
   readonly provider: string
   readonly model: string | undefined
+  readonly credential: string | undefined
+  readonly unsupported: Service["unsupported"]
   constructor(private readonly inner: Service, private readonly resilience: Resilience) {
     this.provider = inner.provider
     this.model = inner.model
+    this.credential = inner.credential
+    this.unsupported = inner.unsupported
   }
   complete(request: ChatRequest) {
     const target = { provider: this.provider, model: this.model ?? request.model }
@@ -338,13 +382,22 @@ class ResilientProvider implements Service {
   }
 }
 
+/** The provider with policies of its own, in the registry of the program if there is one. */
+const withPolicies = (inner: Service, settings: Settings): Effect.Effect<Service> =>
+  Effect.map(
+    sharedRegistry,
+    (registry) => new ResilientProvider(inner, build(settings, { registry, credential: inner.credential }))
+  )
+
+const defaults = settingsOf({})
+
 /**
  * A provider with the default policies, unless it has its own.
  *
  * @internal
  */
-export const protectProvider = (provider: Service): Service =>
-  provider instanceof ResilientProvider ? provider : new ResilientProvider(provider, unsafeMake())
+export const protectProvider = (provider: Service): Effect.Effect<Service> =>
+  provider instanceof ResilientProvider ? Effect.succeed(provider) : withPolicies(provider, defaults)
 
 /**
  * Turns a bare provider layer into a resilient one. The policies' state lives as long as the layer. Throws a
@@ -366,9 +419,8 @@ export const protectProvider = (provider: Service): Service =>
 export const layer = (options: Options = {}) => {
   const settings = settingsOf(options)
   return <E, R>(provider: Layer.Layer<ChatProvider, E, R>): Layer.Layer<ChatProvider, E, R> =>
-    Layer.map(
+    Layer.flatMap(
       provider,
-      (context) =>
-        Context.make(ChatProvider, new ResilientProvider(Context.get(context, ChatProvider), build(settings)))
+      (context) => Layer.effect(ChatProvider, withPolicies(Context.get(context, ChatProvider), settings))
     )
 }

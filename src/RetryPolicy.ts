@@ -314,11 +314,15 @@ const waitsOutRetryAfter = (error: unknown, delay: number): boolean => {
  * @category combinators
  */
 export const withinBudget = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.Schedule<Out, In, R> =>
-  review(self, (error, delay) =>
-    Effect.map(
-      RetryBudget.withdraw(waitsOutRetryAfter(error, delay) ? "hard cap only" : "retry"),
-      (granted) => granted ? delay : "budget"
-    ))
+  review(self, (error, delay) => Effect.map(budgetAllows(error, delay), (allowed) => allowed ? delay : "budget"))
+
+/**
+ * Takes the retry after so many milliseconds from the budget in force.
+ *
+ * @internal
+ */
+export const budgetAllows = (error: unknown, delay: number): Effect.Effect<boolean> =>
+  RetryBudget.withdraw(waitsOutRetryAfter(error, delay) ? "hard cap only" : "retry")
 
 /**
  * Options of `make`: those of `Backoff.exponential`, and these.
@@ -375,43 +379,57 @@ const outputWait = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.S
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options = {}): RetryPolicy => prepare(options)(undefined)
+export const make = (options: Options = {}): RetryPolicy => {
+  const policy = withinBudget(prepare(options).make(undefined))
+  optionsOf.set(policy, options)
+  return policy
+}
 
 /** What each policy was made of, so that it can be made again for a provider that knows its latency. */
 const optionsOf = new WeakMap<Schedule.Schedule<unknown, unknown>, Options>()
 
 /**
- * Checks the options, and gives the policy for a provider that knows its own latency. A schedule of the user's gives
- * the delays and counts; the rules hold for it too.
+ * A policy whose options were checked.
  *
  * @internal
  */
-export const prepare = (
-  retry: Options | Schedule.Schedule<unknown, unknown>
-): (reserve: Effect.Effect<Duration.Duration> | undefined) => RetryPolicy => {
+export interface Prepared {
+  /** All the rules but the budget, for a provider that knows its own latency. */
+  readonly make: (reserve: Effect.Effect<Duration.Duration> | undefined) => RetryPolicy
+  /** The longest Retry-After that is waited for, in milliseconds. */
+  readonly maxRetryAfter: number
+  /** Whether the wait for one is spread. */
+  readonly spread: boolean
+}
+
+/**
+ * Checks the options. A schedule of the user's gives the delays and counts; the rules hold for it too.
+ *
+ * @internal
+ */
+export const prepare = (retry: Options | Schedule.Schedule<unknown, unknown>): Prepared => {
   if (Schedule.isSchedule(retry)) {
     const options = optionsOf.get(retry)
     return options === undefined ? withRules(ofSchedule(retry), {}) : prepare(options)
   }
-  const policy = withRules(ofOptions(retry), retry)
-  return (reserve) => {
-    const made = policy(reserve)
-    optionsOf.set(made, retry)
-    return made
-  }
+  return withRules(ofOptions(retry), retry)
 }
 
-const withRules = (decisions: Schedule.Schedule<unknown, unknown>, options: Options) => {
+const withRules = (decisions: Schedule.Schedule<unknown, unknown>, options: Options): Prepared => {
   const max = OptionsOf.positiveDuration("maxRetryAfter", options.maxRetryAfter ?? DEFAULT_MAX_RETRY_AFTER)
-  return (reserve: Effect.Effect<Duration.Duration> | undefined): RetryPolicy =>
-    decisions.pipe(
-      respectRetryAfter({ max, spread: options.jitter !== "none" }),
-      withinPatience,
-      withinDeadline({ reserve }),
-      unlessInsideAttempt,
-      withinBudget,
-      outputWait
-    )
+  const spread = options.jitter !== "none"
+  return {
+    maxRetryAfter: Duration.toMillis(max),
+    spread,
+    make: (reserve) =>
+      decisions.pipe(
+        respectRetryAfter({ max, spread }),
+        withinPatience,
+        withinDeadline({ reserve }),
+        unlessInsideAttempt,
+        outputWait
+      )
+  }
 }
 
 const ofOptions = (options: Options): Schedule.Schedule<unknown, unknown> => {

@@ -16,6 +16,11 @@ const CAPACITY = 1000
 export class Pauses {
   private readonly until = new Map<string, bigint>()
 
+  /** Is none in force? Most of the time it is so, and this is all a call pays. */
+  get none(): boolean {
+    return this.until.size === 0
+  }
+
   /** Nobody asks `key` before so many milliseconds have passed. A pause is never shortened. */
   pause(key: string, millis: number, now: bigint): void {
     const until = now + BigInt(Math.ceil(Math.min(millis, MAX_PAUSE_MILLIS) * 1e6))

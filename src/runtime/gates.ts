@@ -122,12 +122,13 @@ const outcomeSince = (
 export const throughCircuit = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   breaker: CircuitBreaker,
+  target: Target,
   context: Context.Context<never>
 ): Effect.Effect<A, E | Rejection, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) =>
       Effect.flatMap(
-        Effect.mapError(admit(breaker), (error) => new Rejection("circuit", error)),
+        Effect.mapError(admit(breaker, target), (error) => new Rejection("circuit", error)),
         (permit) => {
           const startedAt = clockOf(fiber).unsafeCurrentTimeNanos()
           return Effect.onExit(restore(self), (exit) => permit.done(outcomeSince(exit, startedAt, context)))
