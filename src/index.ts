@@ -26,6 +26,13 @@ export * as CallReport from "./CallReport.js"
 export * as ChatProvider from "./ChatProvider.js"
 
 /**
+ * Stops asking a provider that does not answer, and finds out when it does again.
+ *
+ * @since 0.1.0
+ */
+export * as CircuitBreaker from "./CircuitBreaker.js"
+
+/**
  * One latency ceiling for a whole call.
  *
  * @since 0.1.0

@@ -57,6 +57,10 @@ export const finitePositiveDuration = (option: string, input: Duration.DurationI
 export const positiveCount = (option: string, input: number): number =>
   Number.isSafeInteger(input) && input >= 1 ? input : refuse(option, "a whole number of at least 1", input)
 
+/** A whole number of at least one and at most `maximum`. */
+export const countUpTo = (option: string, maximum: number, input: number): number =>
+  positiveCount(option, input) <= maximum ? input : refuse(option, `at most ${maximum}`, input)
+
 /** A finite number of at least `minimum`. */
 export const numberAtLeast = (option: string, minimum: number, input: number): number =>
   Number.isFinite(input) && input >= minimum ? input : refuse(option, `a number of at least ${minimum}`, input)
@@ -64,3 +68,7 @@ export const numberAtLeast = (option: string, minimum: number, input: number): n
 /** One of a closed list of words. */
 export const oneOf = <const A extends string>(option: string, words: ReadonlyArray<A>, input: A): A =>
   words.includes(input) ? input : refuse(option, words.map((word) => `"${word}"`).join(" or "), input)
+
+/** A part of a whole, above 0 and at most 1. */
+export const share = (option: string, input: number): number =>
+  Number.isFinite(input) && input > 0 && input <= 1 ? input : refuse(option, "a number above 0 and at most 1", input)

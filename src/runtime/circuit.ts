@@ -1,0 +1,217 @@
+/**
+ * One circuit breaker at work: the machine of `internal/breaker` in a cell, with the clock, the chance, the log and the
+ * listeners that it does not know of.
+ *
+ * A change of state and its announcement are one synchronous step, so every listener sees all transitions in the order
+ * in which they happened, and none is called from within: a listener may read the state or make a call itself. No fiber
+ * and no timer is kept.
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as MutableRef from "effect/MutableRef"
+import * as Predicate from "effect/Predicate"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Record from "effect/Record"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Circuits from "../CircuitBreaker.js"
+import * as machine from "../internal/breaker.js"
+import { Elapsed } from "../internal/elapsed.js"
+import type { Worth } from "../internal/keyed.js"
+import { CircuitOpen, isCallError, type Target } from "../ProviderError.js"
+
+/** A reading of the monotonic clock, in milliseconds. */
+export const millisOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+
+const openedBy = (error: unknown): machine.OpenedBy =>
+  isCallError(error)
+    ? {
+      tag: error._tag,
+      reason: "reason" in error ? error.reason : undefined,
+      status: "status" in error ? error.status : undefined
+    }
+    : {
+      tag: Predicate.hasProperty(error, "_tag") && Predicate.isString(error._tag)
+        ? error._tag
+        : error instanceof Error
+        ? error.name
+        : "unknown"
+    }
+
+/** An account that is locked out or has nothing left to spend: no call can succeed until somebody acts. */
+const opensAtOnce = (error: unknown): boolean =>
+  isCallError(error) && error._tag === "ClientError" &&
+  (error.reason === "Authentication" || error.reason === "QuotaExhausted")
+
+const toMachine = (outcome: Circuits.Outcome): machine.Outcome => {
+  if (outcome._tag !== "Failure") {
+    return outcome
+  }
+  const { error } = outcome
+  const retryAfter = isCallError(error) ? error.retryAfter : undefined
+  return {
+    _tag: "Failure",
+    by: openedBy(error),
+    retryAfter: retryAfter === undefined ? undefined : Math.ceil(Duration.toMillis(retryAfter)),
+    atOnce: opensAtOnce(error)
+  }
+}
+
+const words = (by: machine.OpenedBy): string =>
+  [by.tag, by.reason, by.status].filter(Predicate.isNotUndefined).join(" ")
+
+const messageOf = (circuit: string, rejected: machine.Rejected): string => {
+  const by = rejected.openedBy === undefined ? "" : ` (opened by ${words(rejected.openedBy)})`
+  switch (rejected.phase) {
+    case "Open":
+      return `circuit "${circuit}" is open${by}, retry after ${
+        Duration.format(Duration.millis(rejected.retryAfter ?? 0))
+      }`
+    case "HalfOpen":
+      return `circuit "${circuit}" is half-open${by}, and a probe is still out`
+    case "Isolated":
+      return `circuit "${circuit}" is isolated`
+  }
+}
+
+const rejection = (circuit: string, target: Target, rejected: machine.Rejected): CircuitOpen => {
+  const { retryAfter } = rejected
+  const props = {
+    message: messageOf(circuit, rejected),
+    circuit,
+    provider: target.provider,
+    model: target.model,
+    retryAfter: retryAfter === undefined ? undefined : Duration.millis(retryAfter),
+    openedBy: rejected.openedBy
+  }
+  // To say no must cost next to nothing: a stack trace is most of the cost, and would show this module alone.
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  const error = new CircuitOpen(props, { disableValidation: true })
+  Error.stackTraceLimit = limit
+  return error
+}
+
+/** Somebody has to act, so it is said aloud, once per opening. */
+const alarm = (circuit: string, by: machine.OpenedBy): Effect.Effect<void> => {
+  const facts: Record.ReadonlyRecord<string, unknown> = { circuit, ...by }
+  return Effect.logError(`circuit "${circuit}" opened at once by ${words(by)}`).pipe(
+    Effect.annotateLogs(Record.filter(facts, Predicate.isNotUndefined))
+  )
+}
+
+/** A permit whose outcome counts once. */
+class Issued implements Circuits.Permit {
+  settled = false
+  constructor(private readonly circuit: Circuit, readonly permit: machine.Permit) {}
+  done(outcome: Circuits.Outcome): Effect.Effect<void> {
+    return this.circuit.settle(this, toMachine(outcome))
+  }
+}
+
+/** Marks breakers. */
+export const TypeId: unique symbol = Symbol.for("effect-resilience/CircuitBreaker")
+
+const nobody: Target = {}
+
+/** The breaker of `CircuitBreaker.make`, whose options were checked. */
+export class Circuit implements Circuits.CircuitBreaker {
+  readonly [TypeId]: typeof TypeId = TypeId
+  private readonly ref: MutableRef.MutableRef<machine.State>
+  private readonly elapsed = new Elapsed()
+  private readonly listeners = new Set<Queue.Queue<Circuits.Transition>>()
+
+  constructor(readonly name: string, private readonly settings: machine.Settings) {
+    this.ref = MutableRef.make(machine.initial(settings))
+  }
+
+  private now(clock: Clock.Clock): number {
+    return this.elapsed.at(millisOf(clock))
+  }
+
+  /**
+   * The one place where the state changes. Every transition passes here in the step that makes it, so in order; whoever
+   * listens runs later, in a fiber of its own.
+   */
+  private commit({ state, transition }: machine.Step): void {
+    MutableRef.set(this.ref, state)
+    if (transition !== undefined) {
+      const announced: Circuits.Transition = { circuit: this.name, ...transition }
+      for (const listener of this.listeners) {
+        listener.unsafeOffer(announced)
+      }
+    }
+  }
+
+  readonly state: Effect.Effect<Circuits.State> = Effect.clockWith((clock) => {
+    const view = machine.view(MutableRef.get(this.ref), this.now(clock))
+    return Effect.succeed(view._tag === "Open" ? { ...view, retryAfter: Duration.millis(view.retryAfter) } : view)
+  })
+
+  readonly transitions: Stream.Stream<Circuits.Transition> = Effect.acquireRelease(
+    Effect.tap(Queue.unbounded<Circuits.Transition>(), (listener) => Effect.sync(() => this.listeners.add(listener))),
+    (listener) => Effect.zipRight(Effect.sync(() => this.listeners.delete(listener)), Queue.shutdown(listener))
+  ).pipe(Effect.map((listener) => Stream.fromQueue(listener)), Stream.unwrapScoped)
+
+  admit(target: Target = nobody): Effect.Effect<Circuits.Permit, CircuitOpen> {
+    return Effect.clockWith((clock) => {
+      const answer = machine.admit(this.settings, MutableRef.get(this.ref), this.now(clock))
+      if (answer.permit === undefined) {
+        return Effect.fail(rejection(this.name, target, answer))
+      }
+      this.commit(answer)
+      return Effect.succeed(new Issued(this, answer.permit))
+    })
+  }
+
+  readonly acquire: Effect.Effect<Circuits.Permit, CircuitOpen, Scope.Scope> = Effect.acquireRelease(
+    this.admit(),
+    (permit) => permit.done({ _tag: "Neutral" })
+  )
+
+  /** `u` is drawn, and the outcome then judged anew, only when it turns out that the circuit opens. */
+  settle(issued: Issued, outcome: machine.Outcome, u?: number): Effect.Effect<void> {
+    return Effect.clockWith((clock) => {
+      if (issued.settled) {
+        return Effect.void
+      }
+      const now = this.now(clock)
+      const step = machine.settle(this.settings, MutableRef.get(this.ref), now, issued.permit, outcome, u ?? 0)
+      const opens = step.transition?.to === "Open"
+      if (opens && u === undefined) {
+        return Effect.uninterruptible(Effect.flatMap(Random.next, (u) => this.settle(issued, outcome, u)))
+      }
+      issued.settled = true
+      this.commit(step)
+      return opens && outcome._tag === "Failure" && outcome.atOnce ? alarm(this.name, outcome.by) : Effect.void
+    })
+  }
+
+  readonly isolate: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(Effect.acquireRelease(
+    Effect.sync(() => {
+      this.commit(machine.isolate(MutableRef.get(this.ref)))
+      return MutableRef.get(this.ref).generation
+    }),
+    (generation) => Effect.sync(() => this.commit(machine.release(this.settings, MutableRef.get(this.ref), generation)))
+  ))
+
+  readonly reset: Effect.Effect<void> = Effect.sync(() =>
+    this.commit(machine.reset(this.settings, MutableRef.get(this.ref)))
+  )
+
+  /** What would be lost if nobody found it any more. */
+  worth(reading: number): Worth {
+    const state = MutableRef.get(this.ref)
+    const now = this.elapsed.at(reading)
+    if (this.listeners.size > 0 || state.inFlight > 0) {
+      return "much"
+    }
+    if (machine.isFresh(state, now)) {
+      return "nothing"
+    }
+    const { _tag } = machine.view(state, now)
+    return _tag === "Open" || _tag === "Isolated" ? "much" : "something"
+  }
+}
