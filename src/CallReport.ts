@@ -40,6 +40,8 @@ export interface Attempt extends Target {
   readonly outcome: Outcome
   readonly status: number | undefined
   readonly requestId: string | undefined
+  /** The fields of the request that mean nothing to this provider and were left out, or brought into its range. */
+  readonly dropped: ReadonlyArray<string>
   /** What it failed with, if that is an error of this library. */
   readonly error: CallError | undefined
   /** From the beginning of the call. */

@@ -130,6 +130,17 @@ export interface Service {
   readonly provider: string
   /** The model it asks, if the layer fixes one. */
   readonly model: string | undefined
+  /**
+   * Tells one server and one account from another of the same name, without telling what they are: what a pause or a
+   * circuit breaker is kept by. Default: there is one account only.
+   */
+  readonly credential?: string | undefined
+  /**
+   * The names of what the request asks for and this provider cannot do, such as `response_format`. When there are any,
+   * `complete` fails with `ClientError` (`InvalidRequest`) and sends nothing: another provider should be asked, rather
+   * than an answer given that is not what was asked for. Default: it can do everything.
+   */
+  readonly unsupported?: ((request: ChatRequest) => ReadonlyArray<string>) | undefined
   /** One whole answer. */
   readonly complete: (request: ChatRequest) => Effect.Effect<ChatResponse, CallError>
 }

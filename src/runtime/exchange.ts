@@ -28,7 +28,7 @@ const ERROR_BODY_BYTES = 64 * 1024
 const ERROR_BODY_TIME = "2 seconds"
 
 /** Every header that carries a key at some provider. Source: the providers' API references. */
-const SECRET_HEADERS = [
+export const SECRET_HEADERS: ReadonlyArray<string> = [
   "authorization",
   "api-key",
   "x-api-key",

@@ -64,6 +64,7 @@ export interface OpenAttempt {
   waitedBefore: Duration.Duration
   status: number | undefined
   requestId: string | undefined
+  dropped: ReadonlyArray<string>
 }
 
 class CurrentCall extends Context.Reference<CurrentCall>()(
@@ -161,7 +162,8 @@ export const openAttempt = (
     openedAt: adopted?.openedAt ?? now,
     waitedBefore: adopted?.waitedBefore ?? (call === undefined ? Duration.zero : stopWaiting(call, now)),
     status: undefined,
-    requestId: undefined
+    requestId: undefined,
+    dropped: []
   }
   call?.open.add(attempt)
   return attempt
@@ -206,6 +208,7 @@ const end = (attempt: OpenAttempt, call: OpenCall, exit: Exit.Exit<unknown, unkn
       error,
       status: attempt.status ?? answer.status,
       requestId: attempt.requestId ?? answer.requestId,
+      dropped: attempt.dropped,
       startedAfter: between(call.startedAt, attempt.openedAt),
       duration: between(attempt.openedAt, call.clock.unsafeCurrentTimeNanos()),
       waitedBefore: attempt.waitedBefore
@@ -274,6 +277,14 @@ export const answered = (
     if (attempt !== undefined) {
       attempt.status = answer.status
       attempt.requestId = answer.requestId
+    }
+  })
+
+/** What the current request leaves out of what was asked. */
+export const dropped = (fields: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.map(CurrentRequest, (attempt) => {
+    if (attempt !== undefined) {
+      attempt.dropped = fields
     }
   })
 

@@ -16,6 +16,7 @@ const attempt = (fields: Partial<CallReport.Attempt> = {}): CallReport.Attempt =
   outcome: "Success",
   status: 200,
   requestId: "req_1",
+  dropped: [],
   error: undefined,
   startedAfter: Duration.millis(2),
   duration: Duration.millis(1234),

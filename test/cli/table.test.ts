@@ -14,6 +14,7 @@ const attempt = (fields: Partial<CallReport.Attempt>): CallReport.Attempt => ({
   outcome: "ServerError",
   status: 503,
   requestId: "req_1",
+  dropped: [],
   error: undefined,
   startedAfter: Duration.zero,
   duration: Duration.millis(10),
