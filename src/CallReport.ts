@@ -57,7 +57,17 @@ export interface Attempt extends Target {
  * @since 0.1.0
  * @category models
  */
-export type DeniedBy = "attempts" | "budget" | "deadline" | "not retryable" | "patience" | "Retry-After too long"
+export type DeniedBy =
+  | "attempts"
+  | "budget"
+  | "bulkhead"
+  | "circuit"
+  | "deadline"
+  | "not retryable"
+  | "patience"
+  | "pause"
+  | "Retry-After too long"
+  | "unsupported"
 
 /**
  * A retry or a fallback that was not made, and what stood against it.
@@ -75,7 +85,7 @@ export interface Denial extends Target {
  * @since 0.1.0
  * @category models
  */
-export type WaitReason = "backoff" | "Retry-After"
+export type WaitReason = "backoff" | "bulkhead" | "pause" | "Retry-After"
 
 /**
  * One logical call, from its beginning to its end.

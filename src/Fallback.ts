@@ -131,6 +131,11 @@ const able = (services: Links, request: ChatRequest): Links => {
   return first === undefined ? [services[0]] : [first, ...rest]
 }
 
+const targetOf = (service: Service, request: ChatRequest): Target => ({
+  provider: service.provider,
+  model: service.model ?? request.model
+})
+
 const ask = (
   services: Links,
   request: ChatRequest,
@@ -141,9 +146,12 @@ const ask = (
     const links = Arr.map(able(services, request), (service, index): Link => ({
       service,
       position: index + 1,
-      target: { provider: service.provider, model: service.model ?? request.model },
+      target: targetOf(service, request),
       readyAt: undefined
     }))
+    for (const skipped of services.filter((service) => !links.some((link) => link.service === service))) {
+      yield* denied("unsupported", targetOf(skipped, request))
+    }
     let link = links[0]
     let asked = 0
     // Inside another's attempt the retries are not the chain's, and to resume is one.
@@ -212,6 +220,9 @@ class Chain implements Service {
   readonly model = undefined
   constructor(readonly links: Links, readonly settings: Settings) {
     this.provider = links.map((link) => link.provider).join(" > ")
+  }
+  unsupported(request: ChatRequest): ReadonlyArray<string> {
+    return able(this.links, request)[0].unsupported?.(request) ?? []
   }
   complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
     const asked = ask(this.links, request, this.settings)

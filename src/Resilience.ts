@@ -229,7 +229,8 @@ const build = (settings: Settings, shared: Shared): Resilience => {
       ? Effect.succeed(true)
       : Effect.map(
         Effect.flatMap(circuitOf(target), (circuit) => circuit.state),
-        (state) => state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
+        (state) =>
+          state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
       )
 
   const retry = <A, E, R>(

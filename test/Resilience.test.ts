@@ -15,7 +15,7 @@ import {
   Schedule,
   TestClock
 } from "effect"
-import { ChatProvider, Deadline, Fallback, ProviderError, Resilience, RetryPolicy } from "effect-resilience"
+import { ChatProvider, Deadline, Fallback, ProviderError, Resilience, RetryBudget, RetryPolicy } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { expectTypeOf } from "vitest"
 import {
@@ -252,6 +252,7 @@ describe("attempt timeout", () => {
       const { protect } = yield* make({ attemptTimeout: "2 seconds" })
       const { exit } = yield* simulate(protect(Effect.never, { provider: "openai", model: "gpt-4o" }))
       const error = failureOf(exit)
+      assertTrue(error._tag === "Timeout")
       deepStrictEqual([error.scope, error.provider, error.model], ["Attempt", "openai", "gpt-4o"])
       strictEqual(error.message, "openai gpt-4o: no answer within 2s")
     }))
@@ -578,10 +579,10 @@ describe("around an effect", () => {
   it.effect("thousands of attempts take no more room than few", () =>
     Effect.gen(function*() {
       const { at, attempt } = always(Effect.fail(overloaded()))
-      const { protect } = yield* Resilience.make({ retry: Schedule.recurs(3000) })
+      const { protect } = yield* Resilience.make({ retry: Schedule.recurs(3000), circuitBreaker: false })
       yield* Effect.exit(protect(attempt))
       strictEqual(at.length, 3001)
-    }))
+    }).pipe(Effect.provide(RetryBudget.layerUnlimited)))
 })
 
 describe("layer", () => {
@@ -662,13 +663,15 @@ describe("bad options throw with their name, where the policies are made", () =>
 describe("types", () => {
   const { protect } = Resilience.unsafeMake()
 
-  it("protect adds Timeout to the errors and nothing to the requirements", () => {
+  it("protect adds Timeout, CircuitOpen and RateLimited to the errors and nothing to the requirements", () => {
     class Service extends Context.Tag("Service")<Service, string>() {}
-    expectTypeOf(protect(Effect.succeed(1))).toEqualTypeOf<Effect.Effect<number, ProviderError.Timeout>>()
+    expectTypeOf(protect(Effect.succeed(1))).toEqualTypeOf<Effect.Effect<number, Resilience.Raised>>()
     expectTypeOf(Effect.zipRight(Service, Effect.fail("boom" as const)).pipe(protect))
-      .toEqualTypeOf<Effect.Effect<never, "boom" | ProviderError.Timeout, Service>>()
+      .toEqualTypeOf<Effect.Effect<never, "boom" | Resilience.Raised, Service>>()
     expectTypeOf(protect(protect(Effect.fail(overloaded()))))
-      .toEqualTypeOf<Effect.Effect<never, ProviderError.ServerError | ProviderError.Timeout>>()
+      .toEqualTypeOf<Effect.Effect<never, ProviderError.ServerError | Resilience.Raised>>()
+    expectTypeOf<Resilience.Raised>()
+      .toEqualTypeOf<ProviderError.Timeout | ProviderError.CircuitOpen | ProviderError.RateLimited>()
     expectTypeOf(Resilience.make()).toEqualTypeOf<Effect.Effect<Resilience.Resilience>>()
   })
 

@@ -194,7 +194,9 @@ const measured = (one: Case) =>
       yield* Effect.fork(service.complete(occupy))
       yield* Deferred.await(occupied)
     }
-    const call = service.complete({ messages: [{ role: "user", content: "Hello" }] }).pipe(Effect.map(ChatProvider.text))
+    const call = service.complete({ messages: [{ role: "user", content: "Hello" }] }).pipe(
+      Effect.map(ChatProvider.text)
+    )
     const start = yield* Clock.currentTimeMillis
     const { at, exit } = yield* (one.deadline ? Deadline.within(call, "10 seconds") : call).pipe(
       Effect.provideServiceEffect(

@@ -55,10 +55,14 @@ const why = (denial: Denial): string => {
   const explanations: Record<DeniedBy, string> = {
     "attempts": `${nameOf(denial)} has had all the attempts this error allows`,
     "budget": "the retry budget is spent",
+    "bulkhead": "as many calls as allowed are under way there",
+    "circuit": "its circuit is not closed, so nothing is sent",
     "deadline": "too little time would be left before the deadline",
     "not retryable": `asking ${nameOf(denial)} again cannot cure this error`,
+    "pause": "it asked everyone to wait, and another provider can be asked now",
     "patience": "another provider can be asked before this wait would end",
-    "Retry-After too long": "the wait it asks for is longer than allowed"
+    "Retry-After too long": "the wait it asks for is longer than allowed",
+    "unsupported": `${nameOf(denial)} cannot do all that is asked`
   }
   return explanations[denial.by]
 }

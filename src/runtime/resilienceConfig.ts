@@ -52,7 +52,14 @@ const Trip = Schema.transformOrFail(
     Schema.Struct({ failureRate: FailureRate }).annotations(strict),
     Schema.Struct({ consecutiveFailures: Count }).annotations(strict)
   ),
-  Schema.declare((input: unknown): input is CircuitBreaker.Trip => CircuitBreaker.isTrip(input)),
+  Schema.typeSchema(Schema.Union(
+    Schema.TaggedStruct("FailureRate", {
+      threshold: Schema.Number,
+      minimumCalls: Schema.Number,
+      window: Schema.Union(Schema.DurationFromSelf, Schema.Struct({ calls: Schema.Number }))
+    }),
+    Schema.TaggedStruct("ConsecutiveFailures", { failures: Schema.Number })
+  )),
   {
     strict: true,
     decode: (trip, _, ast) =>
