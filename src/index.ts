@@ -5,6 +5,13 @@
  */
 
 /**
+ * A provider layer for Anthropic's Messages API.
+ *
+ * @since 0.1.0
+ */
+export * as Anthropic from "./Anthropic.js"
+
+/**
  * How long to wait after the nth failure.
  *
  * @since 0.1.0

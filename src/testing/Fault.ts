@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as options from "../runtime/options.js"
-import * as OpenAiWire from "./internal/openAiWire.js"
+import * as Pages from "./internal/pages.js"
 
 const DurationFromText = Schema.transformOrFail(
   Schema.String,
@@ -66,14 +66,32 @@ export const Ok = Schema.TaggedStruct("Ok", {
 export type Ok = typeof Ok.Type
 
 /**
- * A whole response with this status, these headers and this body: a string as it is, anything else as JSON; without one,
- * what OpenAI sends with the status.
+ * What no status tells: a spent quota or budget, a prompt that is longer than the model's context, a prompt or an answer
+ * that a filter stopped.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const ErrorKind = Schema.Literal("quota-exhausted", "context-too-long", "content-filtered")
+
+/**
+ * A value of the schema `ErrorKind`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ErrorKind = typeof ErrorKind.Type
+
+/**
+ * A whole response with this status, these headers and this body: a string as it is, anything else as JSON. Without one,
+ * what the provider whose format is spoken says with the `error`, a kind or another status, or else with the status.
  *
  * @since 0.1.0
  * @category models
  */
 export const Status = Schema.TaggedStruct("Status", {
   status: HttpStatus,
+  error: Schema.optional(Schema.Union(HttpStatus, ErrorKind)),
   headers: Schema.optionalWith(Headers, { default: () => ({}) }),
   body: Schema.optional(Schema.Unknown),
   delay: Delay
@@ -329,9 +347,15 @@ export const ok = (settings: {
  */
 export const slow = (delay: Duration.DurationInput): Ok => ok({ delay })
 
+const retryAfterHeaders = (retryAfter: Duration.Duration) => ({
+  "retry-after": `${Math.ceil(Duration.toSeconds(retryAfter))}`,
+  "retry-after-ms": `${Duration.toMillis(retryAfter)}`
+})
+
 /**
  * Any status from 200 to 599. `headers`: added to the usual ones, or in their place. `body`: a string as it is, anything
- * else as JSON; by default OpenAI's error for the status, and nothing below 400. `retryAfter`: sent as `retry-after`, in
+ * else as JSON; by default the provider's words for `error` or the status, and nothing below 400. `error`: the kind of the
+ * error, or the status that says the same, if that is another. `retryAfter`: sent as `retry-after`, in
  * whole seconds rounded up, and as `retry-after-ms`; for an odd or a lone value use `headers`. `delay`: none by default.
  *
  * @example
@@ -348,22 +372,24 @@ export const slow = (delay: Duration.DurationInput): Ok => ok({ delay })
 export const status = (status: number, settings: {
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly body?: unknown
+  readonly error?: ErrorKind | number | undefined
   readonly retryAfter?: Duration.DurationInput | undefined
   readonly delay?: Duration.DurationInput | undefined
 } = {}): Status => {
-  const { delay, headers, retryAfter, ...body } = settings
+  const { delay, headers, retryAfter, ...said } = settings
   return Status.make({
     status,
     headers: retryAfter === undefined
       ? { ...headers }
-      : { ...OpenAiWire.retryAfterHeaders(options.finiteDuration("retryAfter", retryAfter)), ...headers },
-    ...body,
+      : { ...retryAfterHeaders(options.finiteDuration("retryAfter", retryAfter)), ...headers },
+    ...said,
     delay: options.finiteDuration("delay", delay ?? 0)
   })
 }
 
 /**
- * 429 `rate_limit_exceeded`, which waiting cures. With `retryAfter` the headers and the message ask for that wait.
+ * 429, which waiting cures. With `retryAfter` the headers, and where the
+ * provider does so the message, ask for that wait.
  *
  * @example
  * ```ts
@@ -376,12 +402,7 @@ export const status = (status: number, settings: {
  * @category constructors
  */
 export const rateLimited = (settings: { readonly retryAfter?: Duration.DurationInput | undefined } = {}): Status =>
-  settings.retryAfter === undefined
-    ? status(429)
-    : status(429, {
-      retryAfter: settings.retryAfter,
-      body: OpenAiWire.rateLimited(options.finiteDuration("retryAfter", settings.retryAfter))
-    })
+  status(429, { retryAfter: settings.retryAfter })
 
 /**
  * The provider has too much to do: 503 as OpenAI says it (the default), or 529 as others do.
@@ -402,7 +423,7 @@ export const overloaded = (settings: {
 } = {}): Status => status(settings.status ?? 503, { retryAfter: settings.retryAfter })
 
 /**
- * 429 `insufficient_quota`, which waiting does not cure.
+ * 429 for a spent quota or budget, which waiting does not cure.
  *
  * @example
  * ```ts
@@ -414,10 +435,10 @@ export const overloaded = (settings: {
  * @since 0.1.0
  * @category constructors
  */
-export const quotaExhausted: Status = status(429, { body: OpenAiWire.quotaExhausted })
+export const quotaExhausted: Status = status(429, { error: "quota-exhausted" })
 
 /**
- * 401 `invalid_api_key`.
+ * 401 for an API key that is not valid.
  *
  * @example
  * ```ts
@@ -432,7 +453,7 @@ export const quotaExhausted: Status = status(429, { body: OpenAiWire.quotaExhaus
 export const badKey: Status = status(401)
 
 /**
- * 400 `context_length_exceeded`.
+ * 400 for a prompt that is longer than the context of the model.
  *
  * @example
  * ```ts
@@ -444,10 +465,10 @@ export const badKey: Status = status(401)
  * @since 0.1.0
  * @category constructors
  */
-export const contextTooLong: Status = status(400, { body: OpenAiWire.contextTooLong })
+export const contextTooLong: Status = status(400, { error: "context-too-long" })
 
 /**
- * 400 `content_filter`, as Azure sends it.
+ * 400 for filtered content, on the OpenAI side as Azure sends it.
  *
  * @example
  * ```ts
@@ -459,7 +480,7 @@ export const contextTooLong: Status = status(400, { body: OpenAiWire.contextTooL
  * @since 0.1.0
  * @category constructors
  */
-export const contentFiltered: Status = status(400, { body: OpenAiWire.contentFiltered })
+export const contentFiltered: Status = status(400, { error: "content-filtered" })
 
 /**
  * 502 with a page of HTML, as the proxy before a provider sends it.
@@ -476,7 +497,7 @@ export const contentFiltered: Status = status(400, { body: OpenAiWire.contentFil
  */
 export const htmlBadGateway: Status = status(502, {
   headers: { "content-type": "text/html; charset=UTF-8", server: "cloudflare" },
-  body: OpenAiWire.badGatewayPage
+  body: Pages.badGateway
 })
 
 /**
@@ -493,7 +514,7 @@ export const htmlBadGateway: Status = status(502, {
  * @category constructors
  */
 export const errorInside200 = (settings: { readonly as?: number | undefined } = {}): Status =>
-  status(200, { body: OpenAiWire.errorFor(settings.as ?? 500) })
+  status(200, { error: settings.as ?? 500 })
 
 /**
  * HTTP 200 whose body is not JSON: broken text that claims to be JSON, or with `as: "html"` a page of HTML.
@@ -510,7 +531,7 @@ export const errorInside200 = (settings: { readonly as?: number | undefined } = 
  */
 export const malformedBody = (settings: { readonly as?: "text" | "html" | undefined } = {}): Status =>
   settings.as === "html"
-    ? status(200, { headers: { "content-type": "text/html; charset=UTF-8" }, body: OpenAiWire.signInPage })
+    ? status(200, { headers: { "content-type": "text/html; charset=UTF-8" }, body: Pages.signIn })
     : status(200, { headers: { "content-type": "application/json" }, body: "upstream connect error, no JSON here" })
 
 /**

@@ -1,9 +1,13 @@
 /**
- * A real HTTP server on a loopback port that speaks the OpenAI Chat Completions format and misbehaves on purpose.
+ * A real HTTP server on a loopback port that speaks OpenAI's Chat Completions and Anthropic's Messages, and misbehaves on
+ * purpose.
  *
  * A mocked client cannot show what a reset connection, a body that stalls or a missing last chunk does to the code that
  * calls a provider; a real socket can. The server is a scoped Effect, so a test owns it: when the scope closes, requests
  * in flight are cut and the port is free again.
+ *
+ * `POST /v1/chat/completions` and `POST /v1/messages` share models, scripts and faults; each says what a fault means in
+ * the words of its own API (`insufficient_quota` there, a spend limit here), with its own headers. Any key is taken.
  *
  * How a request fails is decided by the first of these that applies to its model:
  *
@@ -18,7 +22,7 @@
  * | `fault-503`, `fault-status-503` | any status from 200 to 599 |
  * | `fault-429-retry-after-2`, `fault-503-retry-after-250ms` | a status that asks for a wait |
  * | `fault-overloaded` | 503 |
- * | `fault-quota-exhausted`, `fault-bad-key` | 429 `insufficient_quota`, 401 |
+ * | `fault-quota-exhausted`, `fault-bad-key` | 429 that no wait cures, 401 |
  * | `fault-context-too-long`, `fault-content-filtered` | 400 |
  * | `fault-html-bad-gateway` | 502 with a page of HTML |
  * | `fault-error-inside-200` | 200 with an error as its body |
@@ -90,10 +94,10 @@ export type End = typeof End.Type
 /**
  * One request as it arrived, what it met and how it ended.
  *
- * `id` is also its `x-request-id`. `time` is in milliseconds of the `Clock`, `bodyLength` in bytes. `path` has the query.
- * Secrets in headers and query are `"<redacted>"` unless the server was made with `redact: false`. Undefined: `model` and
- * `fault` when the request was refused before a model was asked or has not been read yet, `status` when no headers were
- * sent, `end` while the request is in flight.
+ * `id` is also its `x-request-id`, or `request-id` in Anthropic's format. `time` is in milliseconds of the `Clock`,
+ * `bodyLength` in bytes. `path` has the query. Secrets in headers and query are `"<redacted>"` unless the server was made
+ * with `redact: false`. Undefined: `model` and `fault` when the request was refused before a model was asked or has not
+ * been read yet, `status` when no headers were sent, `end` while the request is in flight.
  *
  * @example
  * ```ts
@@ -192,7 +196,10 @@ export interface Options {
  * @category models
  */
 export interface Service {
-  /** `http://127.0.0.1:PORT`, without a slash at the end; the base URL of an OpenAI client is `${url}/v1`. */
+  /**
+   * `http://127.0.0.1:PORT`, without a slash at the end: the base URL of an Anthropic client. That of an OpenAI client is
+   * `${url}/v1`.
+   */
   readonly url: string
   readonly port: number
   /**

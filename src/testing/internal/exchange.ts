@@ -8,6 +8,7 @@ import type { End } from "../FaultServer.js"
 import type { AttemptLog } from "./attemptLog.js"
 import * as Interpreter from "./interpreter.js"
 import * as Router from "./router.js"
+import { requestId } from "./wire.js"
 
 /** Headers whose values are, or contain, a key. */
 const secretHeaders = new Set([
@@ -60,7 +61,7 @@ const readBody = (request: Http.IncomingMessage, maxBytes: number) =>
 interface Observer {
   readonly routed: (reply: Router.Reply, bodyLength: number) => void
   readonly breaking: (how: End["how"]) => void
-  readonly headers: () => Readonly<Record<string, string>>
+  readonly headers: Interpreter.Exchange["headers"]
 }
 
 const unobserved: Observer = { routed: () => {}, breaking: () => {}, headers: () => ({}) }
@@ -77,7 +78,7 @@ export const make = (server: {
   let requests = 0
 
   const observe = (request: Http.IncomingMessage, response: Http.ServerResponse, number: number): Observer => {
-    const id = `req_${number}`
+    const id = requestId(number)
     const start = clock.unsafeCurrentTimeNanos()
     let broken: End["how"] | undefined
     log.add({ id, time: clock.unsafeCurrentTimeMillis(), ...describe(request, server.redact), bodyLength: 0 })
@@ -98,10 +99,12 @@ export const make = (server: {
       breaking: (how) => {
         broken = how
       },
-      headers: () => ({
-        "x-request-id": id,
-        "openai-processing-ms": `${Math.round(Number(clock.unsafeCurrentTimeNanos() - start) / 1e6)}`
-      })
+      headers: (reply, said) =>
+        reply.wire.headers({
+          elapsed: Number(clock.unsafeCurrentTimeNanos() - start) / 1e6,
+          time: clock.unsafeCurrentTimeMillis(),
+          said
+        })
     }
   }
 

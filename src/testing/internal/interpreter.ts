@@ -9,11 +9,12 @@ import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
 import * as Fault from "../Fault.js"
 import type { Reply } from "./router.js"
+import type { Said } from "./wire.js"
 
 export interface Exchange {
   readonly response: Http.ServerResponse
-  /** What goes with every response of this request, read when the headers are written. */
-  readonly headers: () => Readonly<Record<string, string>>
+  /** What goes with the response to this request, read when the headers are written. */
+  readonly headers: (reply: Reply, said: Said) => Readonly<Record<string, string>>
   /** Called just before the server breaks the connection on purpose. */
   readonly breaking: (how: "reset" | "cut") => void
 }
@@ -33,13 +34,32 @@ const json = (value: unknown): Content => ({ type: "application/json", bytes: Bu
 
 const text = (value: string): Content => ({ type: "text/plain; charset=utf-8", bytes: Buffer.from(value) })
 
+/** What a fault says, in nobody's words. */
+const saidBy = (fault: Fault.Behaviour): Said => {
+  switch (fault._tag) {
+    case "Status": {
+      const wait = fault.headers["retry-after-ms"] ?? ""
+      return {
+        status: typeof fault.error === "number" ? fault.error : fault.status,
+        kind: typeof fault.error === "string" ? fault.error : undefined,
+        // The header may be any text; only a time is repeated in words.
+        retryAfter: /^\d{1,12}(?:\.\d+)?$/.test(wait) ? Number(wait) : undefined
+      }
+    }
+    case "Stalled":
+      return { status: fault.status }
+    default:
+      return { status: 200 }
+  }
+}
+
 const contentOf = (fault: Fault.Status, reply: Reply): Content =>
   typeof fault.body === "string"
     ? text(fault.body)
     : fault.body !== undefined
     ? json(fault.body)
-    : fault.status >= 400
-    ? json(reply.wire.error(fault.status))
+    : fault.status >= 400 || fault.error !== undefined
+    ? json(reply.wire.error(saidBy(fault)))
     : text("")
 
 const half = (bytes: Buffer): Buffer => bytes.subarray(0, Math.floor(bytes.length / 2))
@@ -50,7 +70,7 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
   const fault = reply.behaviour
 
   const begin = (status: number, content: Content, more: Readonly<Record<string, string>>) => {
-    const all = new Map(Object.entries({ "content-type": content.type, ...headers() }))
+    const all = new Map(Object.entries({ "content-type": content.type, ...headers(reply, saidBy(fault)) }))
     Object.entries(more).forEach(([name, value]) => all.set(name.toLowerCase(), value))
     response.writeHead(status, Object.fromEntries(all))
   }
@@ -100,7 +120,7 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
       })
     case "Stalled":
       return Effect.sync(() => {
-        const content = fault.status >= 400 ? json(reply.wire.error(fault.status)) : answer()
+        const content = fault.status >= 400 ? json(reply.wire.error(saidBy(fault))) : answer()
         partly(fault.status, content, "length")
       })
   }

@@ -1,22 +1,21 @@
 /**
- * OpenAI's side of the wire: what the Chat Completions API answers, as JSON values.
+ * OpenAI's side of the wire: what the Chat Completions API answers.
  *
- * Knows bodies and nothing of sockets, faults or time, so that another wire format is another file like this one.
+ * Knows bodies and headers and nothing of sockets or scripts, so that another wire format is another file like this one.
  */
-import * as Duration from "effect/Duration"
+import type { Asked, Refusal, Said, Wire } from "./wire.js"
+import { contentOf, requestId, usageOf } from "./wire.js"
 
 const error = (message: string, type: string, code: string | null, param: string | null = null) => ({
   error: { message, type, param, code }
 })
 
 /** A request that no retry cures. */
-export const invalidRequest = (message: string, code: string | null = null, param: string | null = null) =>
+const invalidRequest = (message: string, code: string | null = null, param: string | null = null) =>
   error(message, "invalid_request_error", code, param)
 
-export const modelNotFound = (message: string) => invalidRequest(message, "model_not_found", "model")
-
 /** The error that OpenAI, or what stands before it, sends with a status. */
-export const errorFor = (status: number) => {
+const errorForStatus = ({ retryAfter, status }: Said) => {
   switch (status) {
     case 401:
       return invalidRequest("Incorrect API key provided.", "invalid_api_key")
@@ -29,7 +28,11 @@ export const errorFor = (status: number) => {
         "unsupported_country_region_territory"
       )
     case 404:
-      return modelNotFound("The model does not exist or you do not have access to it.")
+      return invalidRequest(
+        "The model does not exist or you do not have access to it.",
+        "model_not_found",
+        "model"
+      )
     case 408:
       return error("Request timed out.", "timeout", "timeout")
     case 409:
@@ -39,7 +42,11 @@ export const errorFor = (status: number) => {
     case 422:
       return invalidRequest("The request could not be processed.", "unprocessable_entity")
     case 429:
-      return error("Rate limit reached for requests.", "requests", "rate_limit_exceeded")
+      return error(
+        `Rate limit reached for requests.${retryAfter === undefined ? "" : ` Please try again in ${retryAfter}ms.`}`,
+        "requests",
+        "rate_limit_exceeded"
+      )
     case 502:
       return error("Bad gateway.", "server_error", "bad_gateway")
     case 503:
@@ -59,31 +66,19 @@ export const errorFor = (status: number) => {
   }
 }
 
-export const rateLimited = (retryAfter: Duration.Duration) =>
-  error(
-    `Rate limit reached for requests. Please try again in ${Duration.toMillis(retryAfter)}ms.`,
-    "requests",
-    "rate_limit_exceeded"
-  )
-
-export const retryAfterHeaders = (retryAfter: Duration.Duration) => ({
-  "retry-after": `${Math.ceil(Duration.toSeconds(retryAfter))}`,
-  "retry-after-ms": `${Duration.toMillis(retryAfter)}`
-})
-
-export const quotaExhausted = error(
+const quotaExhausted = error(
   "You exceeded your current quota, please check your plan and billing details.",
   "insufficient_quota",
   "insufficient_quota"
 )
 
-export const contextTooLong = invalidRequest(
+const contextTooLong = invalidRequest(
   "This model's maximum context length is 8192 tokens. However, your messages resulted in 8227 tokens.",
   "context_length_exceeded",
   "messages"
 )
 
-export const contentFiltered = {
+const contentFiltered = {
   error: {
     message: "The response was filtered due to the prompt triggering the content management policy.",
     type: null,
@@ -97,46 +92,51 @@ export const contentFiltered = {
   }
 }
 
-export const badGatewayPage = `<!DOCTYPE html>
-<html lang="en-US">
-<head><title>api.example.com | 502: Bad gateway</title></head>
-<body><h1>Bad gateway <span>Error code 502</span></h1><p>cloudflare</p></body>
-</html>
-`
-
-export const signInPage = `<!DOCTYPE html>
-<html><head><title>Sign in to this network</title></head><body><h1>Welcome</h1></body></html>
-`
-
-/** A whole answer. `number` and `created` (seconds) are the caller's, so that the same request gets the same bytes. */
-export const completion = (answer: {
-  readonly number: number
-  readonly created: number
-  readonly model: string
-  readonly content?: string | undefined
-  readonly usage?: { readonly promptTokens: number; readonly completionTokens: number } | undefined
-}) => {
-  const content = answer.content ?? `This is ${answer.model}, answering in the resilience demo.`
-  const { completionTokens, promptTokens } = answer.usage ??
-    { promptTokens: 8, completionTokens: content.split(/\s+/).length }
-  return {
-    id: `chatcmpl-${answer.number}`,
-    object: "chat.completion",
-    created: answer.created,
-    model: answer.model,
-    choices: [{
-      index: 0,
-      message: { role: "assistant", content, refusal: null },
-      logprobs: null,
-      finish_reason: "stop"
-    }],
-    usage: {
-      prompt_tokens: promptTokens,
-      completion_tokens: completionTokens,
-      total_tokens: promptTokens + completionTokens
-    }
+const errorFor = (said: Said): unknown => {
+  switch (said.kind) {
+    case "quota-exhausted":
+      return quotaExhausted
+    case "context-too-long":
+      return contextTooLong
+    case "content-filtered":
+      return contentFiltered
+    case undefined:
+      return errorForStatus(said)
   }
 }
+
+/** The body of a refusal. */
+export const refusal = ({ code, message, param }: Refusal): unknown => invalidRequest(message, code, param)
+
+/** What a request for the model is answered; the same request gets the same bytes. */
+export const make = ({ model, number, time }: Asked): Wire => ({
+  answer: (ok) => {
+    const content = contentOf(ok, model)
+    const { completionTokens, promptTokens } = usageOf(ok, content)
+    return {
+      id: `chatcmpl-${number}`,
+      object: "chat.completion",
+      created: Math.floor(time / 1000),
+      model,
+      choices: [{
+        index: 0,
+        message: { role: "assistant", content, refusal: null },
+        logprobs: null,
+        finish_reason: "stop"
+      }],
+      usage: {
+        prompt_tokens: promptTokens,
+        completion_tokens: completionTokens,
+        total_tokens: promptTokens + completionTokens
+      }
+    }
+  },
+  error: errorFor,
+  headers: ({ elapsed }) => ({
+    "x-request-id": requestId(number),
+    "openai-processing-ms": `${Math.round(elapsed)}`
+  })
+})
 
 export const models = (names: Iterable<string>) => ({
   object: "list",

@@ -10,15 +10,11 @@ import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Fault from "../Fault.js"
+import * as AnthropicWire from "./anthropicWire.js"
 import * as ModelNames from "./modelNames.js"
 import * as OpenAiWire from "./openAiWire.js"
 import type { Scripts } from "./scripts.js"
-
-/** The bodies of one wire format, for faults that do not bring their own. */
-export interface Wire {
-  readonly answer: (ok: Fault.Ok) => unknown
-  readonly error: (status: number) => unknown
-}
+import type { Asked, Refusal, Wire } from "./wire.js"
 
 export interface Request {
   /** Its place among the requests of this server, from 1. */
@@ -52,22 +48,38 @@ const controlPrefix = "/__"
 /** Control requests are about the server: they meet no fault and are not in the log. */
 export const isControl = (path: string): boolean => path.startsWith(controlPrefix)
 
-const openAi = (request: Request, model: string): Wire => ({
-  answer: (ok) =>
-    OpenAiWire.completion({
-      number: request.number,
-      created: Math.floor(request.time / 1000),
-      model,
-      content: ok.content,
-      usage: ok.usage
-    }),
-  error: OpenAiWire.errorFor
-})
+/** One of the formats the server speaks. */
+interface Format {
+  readonly wire: (asked: Asked) => Wire
+  readonly refusal: (number: number, refusal: Refusal) => unknown
+  /** What a request must have, each with its test. */
+  readonly required: Readonly<Record<string, (value: unknown) => boolean>>
+  readonly missing: (param: string) => string
+}
+
+const openAi: Format = {
+  wire: OpenAiWire.make,
+  refusal: (_, refusal) => OpenAiWire.refusal(refusal),
+  required: { model: Predicate.isString, messages: Array.isArray },
+  missing: (param) => `Missing required parameter: '${param}'.`
+}
+
+const anthropic: Format = {
+  wire: AnthropicWire.make,
+  refusal: AnthropicWire.refusal,
+  required: { model: Predicate.isString, messages: Array.isArray, max_tokens: Predicate.isNumber },
+  missing: (param) => `${param}: Field required`
+}
+
+const messagesPath = /^\/v1\/messages$/
+
+const formatOf = (path: string): Format => messagesPath.test(path) ? anthropic : openAi
 
 const respond = (status: number, body: unknown): Fault.Behaviour => Fault.status(status, { body })
 
-const refuse = (status: number, message: string, code?: string, param?: string): Fault.Behaviour =>
-  respond(status, OpenAiWire.invalidRequest(message, code, param))
+/** In the words of the format that the path belongs to. */
+const refuse = (request: Request, refusal: Refusal): Fault.Behaviour =>
+  respond(refusal.status, formatOf(request.path).refusal(request.number, refusal))
 
 const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
 
@@ -96,23 +108,31 @@ interface Route {
 }
 
 export const make = (state: State): (request: Request) => Reply => {
-  const chatCompletions: Route["handle"] = (request) => {
+  const askModel: Route["handle"] = (request) => {
+    const format = formatOf(request.path)
     const json = parseJson(request.body)
     if (Either.isLeft(json) || !Predicate.isRecord(json.right)) {
-      return refuse(400, "The body of the request is not a JSON object.")
+      return refuse(request, { status: 400, message: "The body of the request is not a JSON object." })
     }
-    const { messages, model } = json.right
-    if (!Predicate.isString(model) || model === "") {
-      return refuse(400, "Missing required parameter: 'model'.", "missing_required_parameter", "model")
+    const fields = json.right
+    const param = Object.keys(format.required).find((name) => format.required[name]?.(fields[name]) !== true)
+    const { model } = fields
+    if (param !== undefined || !Predicate.isString(model) || model === "") {
+      const missing = param ?? "model"
+      return refuse(request, {
+        status: 400,
+        message: format.missing(missing),
+        code: "missing_required_parameter",
+        param: missing
+      })
     }
-    if (!Array.isArray(messages)) {
-      return refuse(400, "Missing required parameter: 'messages'.", "missing_required_parameter", "messages")
-    }
-    const behaviour = state.scripts.next(model) ?? respond(
-      404,
-      OpenAiWire.modelNotFound(`No fault is called '${model}'. The names are: ${ModelNames.names.join(", ")}.`)
-    )
-    return { behaviour, wire: openAi(request, model), model }
+    const behaviour = state.scripts.next(model) ?? refuse(request, {
+      status: 404,
+      message: `No fault is called '${model}'. The names are: ${ModelNames.names.join(", ")}.`,
+      code: "model_not_found",
+      param: "model"
+    })
+    return { behaviour, wire: format.wire({ ...request, model }), model }
   }
 
   const listModels: Route["handle"] = () =>
@@ -121,11 +141,11 @@ export const make = (state: State): (request: Request) => Reply => {
   const setFaults: Route["handle"] = (request, encoded) => {
     const model = decodeModel(encoded)
     if (model === undefined) {
-      return refuse(400, "The model in the path is not URI-encoded.")
+      return refuse(request, { status: 400, message: "The model in the path is not URI-encoded." })
     }
     const faults = decodeFaults(request.body)
     if (Either.isLeft(faults)) {
-      return refuse(400, reasons(faults.left))
+      return refuse(request, { status: 400, message: reasons(faults.left) })
     }
     state.scripts.set(model, faults.right)
     return respond(200, { model, faults: faults.right.length })
@@ -137,7 +157,8 @@ export const make = (state: State): (request: Request) => Reply => {
   }
 
   const routes: ReadonlyArray<Route> = [
-    { method: "POST", path: /^\/v1\/chat\/completions$/, handle: chatCompletions },
+    { method: "POST", path: /^\/v1\/chat\/completions$/, handle: askModel },
+    { method: "POST", path: messagesPath, handle: askModel },
     { method: "GET", path: /^\/v1\/models$/, handle: listModels },
     { method: "PUT", path: /^\/__faults\/(.+)$/, handle: setFaults },
     { method: "DELETE", path: /^\/__faults$/, handle: reset },
@@ -147,7 +168,11 @@ export const make = (state: State): (request: Request) => Reply => {
   const dispatch = (request: Request): Fault.Behaviour | Reply => {
     const { body, method, path } = request
     if (body === undefined) {
-      return refuse(413, "The body of the request is too large.", "request_too_large")
+      return refuse(request, {
+        status: 413,
+        message: "The body of the request is too large.",
+        code: "request_too_large"
+      })
     }
     const known = routes.flatMap((route) => {
       const match = route.path.exec(path)
@@ -158,13 +183,15 @@ export const make = (state: State): (request: Request) => Reply => {
       return found.route.handle({ ...request, body }, ...found.groups)
     }
     return known.length === 0
-      ? refuse(404, `Unknown path: ${path}`, "unknown_url")
-      : refuse(405, `Not allowed here: ${method}`, "method_not_allowed")
+      ? refuse(request, { status: 404, message: `Unknown path: ${path}`, code: "unknown_url" })
+      : refuse(request, { status: 405, message: `Not allowed here: ${method}`, code: "method_not_allowed" })
   }
 
   return (request) => {
     const outcome = dispatch(request)
     // Where no model was asked, the behaviour brings its own body.
-    return "_tag" in outcome ? { behaviour: outcome, wire: openAi(request, "") } : outcome
+    return "_tag" in outcome
+      ? { behaviour: outcome, wire: formatOf(request.path).wire({ ...request, model: "" }) }
+      : outcome
   }
 }

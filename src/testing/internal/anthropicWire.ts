@@ -1,0 +1,111 @@
+/**
+ * Anthropic's side of the wire: what the Messages API answers.
+ *
+ * Source: platform.claude.com/docs/en/api/errors and /rate-limits, and bodies quoted in the issues of its SDKs.
+ */
+import type { Asked, Refusal, Said, Wire } from "./wire.js"
+import { contentOf, requestId, usageOf } from "./wire.js"
+
+interface Told {
+  readonly type: string
+  readonly message: string
+  readonly details?: { readonly error_code: string }
+}
+
+const rateLimited: Told = {
+  type: "rate_limit_error",
+  message: "Number of request tokens has exceeded your per-minute rate limit."
+}
+
+const overloaded: Told = { type: "overloaded_error", message: "Overloaded" }
+
+const byStatus: ReadonlyMap<number, Told> = new Map([
+  [401, { type: "authentication_error", message: "invalid x-api-key" }],
+  [402, { type: "billing_error", message: "There is a problem with your billing or payment information." }],
+  [403, { type: "permission_error", message: "Your API key does not have permission to use the specified resource." }],
+  [404, { type: "not_found_error", message: "model: not found" }],
+  [408, { type: "timeout_error", message: "The request timed out." }],
+  [409, { type: "conflict_error", message: "The request conflicts with the state of the resource." }],
+  [413, { type: "request_too_large", message: "Request exceeds the maximum size" }],
+  [429, rateLimited],
+  [503, overloaded],
+  [504, { type: "timeout_error", message: "The request timed out." }],
+  [529, overloaded]
+])
+
+const told = ({ kind, status }: Said): Told => {
+  switch (kind) {
+    case "quota-exhausted":
+      return {
+        ...rateLimited,
+        message: "Your organization has reached the spend limit of its tier.",
+        details: { error_code: "enforced_spend_limit_reached" }
+      }
+    case "context-too-long":
+      return { type: "invalid_request_error", message: "prompt is too long: 8227 tokens > 8192 maximum" }
+    case "content-filtered":
+      return { type: "invalid_request_error", message: "Output blocked by content filtering policy" }
+    case undefined:
+      return byStatus.get(status) ??
+        (status >= 500
+          ? { type: "api_error", message: "Internal server error" }
+          : { type: "invalid_request_error", message: "The request is invalid." })
+  }
+}
+
+const error = (id: string, told: Told): unknown => ({ type: "error", error: told, request_id: id })
+
+/** The body of a refusal. */
+export const refusal = (number: number, { message, status }: Refusal): unknown =>
+  error(requestId(number), { type: told({ status }).type, message })
+
+const REQUESTS_PER_MINUTE = 50
+
+/** Of a limit that waiting cures, when it does; a spend limit carries none of these. */
+const limitHeaders = (said: Said, time: number): Readonly<Record<string, string>> => {
+  const limited = said.status === 429
+  if (limited && (said.kind !== undefined || said.retryAfter === undefined)) {
+    return {}
+  }
+  const reset = Math.ceil((time + (limited ? said.retryAfter ?? 0 : 0)) / 1000) * 1000
+  return {
+    "anthropic-ratelimit-requests-limit": `${REQUESTS_PER_MINUTE}`,
+    "anthropic-ratelimit-requests-remaining": `${limited ? 0 : REQUESTS_PER_MINUTE - 1}`,
+    // RFC 3339, in whole seconds, never earlier than meant.
+    "anthropic-ratelimit-requests-reset": new Date(reset).toISOString().replace(".000Z", "Z")
+  }
+}
+
+/** What a request for the model is answered; the same request gets the same bytes. */
+export const make = ({ model, number }: Asked): Wire => {
+  const id = requestId(number)
+  return {
+    answer: (ok) => {
+      const content = contentOf(ok, model)
+      const { completionTokens, promptTokens } = usageOf(ok, content)
+      return {
+        id: `msg_${number}`,
+        type: "message",
+        role: "assistant",
+        model,
+        content: [{ type: "text", text: content, citations: null }],
+        stop_reason: "end_turn",
+        stop_sequence: null,
+        usage: {
+          input_tokens: promptTokens,
+          cache_creation_input_tokens: 0,
+          cache_read_input_tokens: 0,
+          output_tokens: completionTokens,
+          service_tier: "standard"
+        }
+      }
+    },
+    error: (said) => error(id, told(said)),
+    headers: ({ said, time }) => ({
+      "request-id": id,
+      "anthropic-organization-id": "00000000-0000-4000-8000-000000000000",
+      ...limitHeaders(said, time),
+      ...(said.status === 529 ? { "x-should-retry": "true" } : {})
+    })
+  }
+}
