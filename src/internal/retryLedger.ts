@@ -3,10 +3,9 @@
  * latest extra attempts. One account has no name; it is for calls without a key, and is never forgotten.
  *
  * An attempt that several keys pay for is paid by all of them or by none, so every account is asked before any is
- * charged; the program cannot be interrupted in between, since nothing here is asynchronous. Accounts are kept for a
- * bounded number of keys: a map remembers the order in which keys were put in, so putting a key in anew at each use
- * keeps the least recently used one first, at the same cost for any number of keys.
+ * charged; the program cannot be interrupted in between, since nothing here is asynchronous.
  */
+import { RecentKeys } from "./recentKeys.js"
 import type { Filling } from "./tokenBucket.js"
 import { TokenBucket } from "./tokenBucket.js"
 
@@ -72,11 +71,13 @@ export type Key = string | undefined
 /** The accounts of a budget. Times are milliseconds of one clock. */
 export class Ledger {
   private nameless: Account | undefined
-  private readonly accounts = new Map<string, Account>()
+  private readonly accounts: RecentKeys<Account>
   private latest = -Infinity
   private behind = 0
 
-  constructor(private readonly rules: Rules) {}
+  constructor(private readonly rules: Rules) {
+    this.accounts = new RecentKeys(rules.capacity)
+  }
 
   /** Pays in for a call. */
   deposit(key: Key, at: number): void {
@@ -98,7 +99,7 @@ export class Ledger {
   /** How many retries a key could make now. A look creates no account and is no use of it. */
   available(key: Key, at: number): number {
     const now = this.forward(at)
-    const account = key === undefined ? this.nameless : this.accounts.get(key)
+    const account = key === undefined ? this.nameless : this.accounts.peek(key)
     return (account ?? new Account(this.rules, now)).affords("retry", now)
   }
 
@@ -108,19 +109,9 @@ export class Ledger {
   }
 
   private account(key: Key, now: number): Account {
-    if (key === undefined) {
-      return this.nameless ??= new Account(this.rules, now)
-    }
-    const account = this.accounts.get(key) ?? new Account(this.rules, now)
-    this.accounts.delete(key)
-    this.accounts.set(key, account)
-    if (this.accounts.size > this.rules.capacity) {
-      for (const leastRecent of this.accounts.keys()) {
-        this.accounts.delete(leastRecent)
-        break
-      }
-    }
-    return account
+    return key === undefined
+      ? this.nameless ??= new Account(this.rules, now)
+      : this.accounts.use(key, () => new Account(this.rules, now))
   }
 
   /** A clock that jumps back stands still for that moment, and goes on from there at its own pace. */
