@@ -25,7 +25,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import type { Charge, Keys, Rules } from "./internal/retryLedger.js"
+import type { Charge, Key, Rules } from "./internal/retryLedger.js"
 import { Ledger } from "./internal/retryLedger.js"
 import * as OptionsOf from "./runtime/options.js"
 import { clockOf } from "./runtime/timeLimit.js"
@@ -60,9 +60,9 @@ export interface RetryBudget {
    */
   readonly available: (key?: string) => Effect.Effect<number>
   /** @internal */
-  readonly deposit: (key: string | undefined, now: bigint) => void
+  readonly deposit: (key: Key, now: bigint) => void
   /** @internal */
-  readonly withdraw: (charge: Charge, keys: Keys, now: bigint) => boolean
+  readonly withdraw: (charge: Charge, keys: ReadonlyArray<Key>, now: bigint) => boolean
 }
 
 /**
@@ -191,23 +191,40 @@ export class CurrentBudget extends Context.Reference<CurrentBudget>()(
   { defaultValue: (): RetryBudget | undefined => undefined }
 ) {}
 
+const nameless: ReadonlyArray<Key> = [undefined]
+
 /** The keys in force, outermost first. */
 class CurrentKeys extends Context.Reference<CurrentKeys>()(
   "effect-resilience/RetryBudget/CurrentKeys",
-  { defaultValue: (): Keys => [] }
+  { defaultValue: () => nameless }
 ) {}
 
-/** What a call has paid already: to which budget, with which keys, and what it had paid before that. */
-interface Payment {
-  readonly budget: RetryBudget
-  readonly keys: Keys
-  readonly before: Payment | undefined
+/**
+ * What a call has paid to a budget. All that happens in the call shares it, so that a bucket is paid once, however often
+ * the call comes by.
+ */
+class Payment {
+  private readonly paid: Array<Key> = []
+
+  constructor(readonly budget: RetryBudget, readonly around: Payment | undefined) {}
+
+  payFor(keys: ReadonlyArray<Key>, now: bigint): void {
+    for (const key of keys) {
+      if (!this.paid.includes(key)) {
+        this.paid.push(key)
+        this.budget.deposit(key, now)
+      }
+    }
+  }
 }
 
 class CurrentPayment extends Context.Reference<CurrentPayment>()(
   "effect-resilience/RetryBudget/CurrentPayment",
   { defaultValue: (): Payment | undefined => undefined }
 ) {}
+
+const paymentTo = (budget: RetryBudget, payment: Payment | undefined): Payment | undefined =>
+  payment === undefined || payment.budget === budget ? payment : paymentTo(budget, payment.around)
 
 /**
  * Puts one budget in force for everything the layer is provided to. Provide it once, around the program: provided to
@@ -231,7 +248,7 @@ class CurrentPayment extends Context.Reference<CurrentPayment>()(
 export const layer = (options: Options = {}): Layer.Layer<CurrentBudget> => Layer.effect(CurrentBudget, make(options))
 
 /**
- * Lifts every limit of the budgets below, that of a `Resilience` of its own included.
+ * Puts `unlimited` in force: nothing is refused, by a budget that a `Resilience` would use of its own neither.
  *
  * @since 0.1.0
  * @category layers
@@ -241,8 +258,8 @@ export const layerUnlimited: Layer.Layer<CurrentBudget> = Layer.succeed(CurrentB
 /**
  * Charges what happens inside to a key as well: a user, a feature, a tenant. Keys nest: inside `user:42` and
  * `feature:chat` every call pays into both buckets, and every retry takes one from each, or is not made if either has
- * none. Without any key, calls share the budget's one nameless bucket. Keys never leave the process: no metric, span or
- * log names them.
+ * none. Without any key, calls share the budget's one nameless bucket. Put it outside of `track` and of what retries, so
+ * that both know the key. Keys never leave the process: no metric, span or log names them.
  *
  * @example
  * ```ts
@@ -265,15 +282,11 @@ export const withKey: {
   <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> =>
     Effect.mapInputContext(self, (context: Context.Context<R>) => {
       const keys = Context.get(context, CurrentKeys)
-      return keys.includes(key) ? context : Context.add(context, CurrentKeys, [...keys, key])
+      return keys.includes(key)
+        ? context
+        : Context.add(context, CurrentKeys, keys === nameless ? [key] : [...keys, key])
     })
 )
-
-const hasPaid = (payment: Payment | undefined, budget: RetryBudget, key: string | undefined): boolean =>
-  payment !== undefined && (
-    payment.budget === budget && (key === undefined ? payment.keys.length === 0 : payment.keys.includes(key)) ||
-    hasPaid(payment.before, budget, key)
-  )
 
 /**
  * `track` for who has the context at hand: pays in for a call that begins in it, and gives the context the call is to run
@@ -292,23 +305,18 @@ export const unsafeDeposit = <R>(
     return context
   }
   const inForce = provided === undefined ? Context.add(context, CurrentBudget, budget) : context
-  const keys = Context.get(context, CurrentKeys)
-  const before = Context.get(context, CurrentPayment)
-  if (before !== undefined && before.budget === budget && before.keys === keys) {
-    return inForce
-  }
-  for (const key of keys.length === 0 ? [undefined] : keys) {
-    if (!hasPaid(before, budget, key)) {
-      budget.deposit(key, now)
-    }
-  }
-  return Context.add(inForce, CurrentPayment, { budget, keys, before })
+  const around = Context.get(context, CurrentPayment)
+  const known = paymentTo(budget, around)
+  const payment = known ?? new Payment(budget, around)
+  payment.payFor(Context.get(context, CurrentKeys), now)
+  return known === undefined ? Context.add(inForce, CurrentPayment, payment) : inForce
 }
 
 /**
  * Makes the effect one call: it pays `ratio` of a retry into the bucket of each key in force when it begins, whether it
  * will succeed or not. Put it outside the retry, so that retries earn nothing. A call inside a call pays nothing more to
- * a bucket that was paid already, so layers of a program may each track. Does nothing when no budget is in force.
+ * a bucket that was paid already, so the layers of a program may each track; a fiber forked inside is part of the call.
+ * Does nothing when no budget is in force.
  *
  * `Resilience` tracks by itself.
  *

@@ -1,7 +1,7 @@
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Clock, Context, Duration, Effect, FastCheck as fc, Random, Schedule } from "effect"
-import { Backoff, Deadline, Fallback, ProviderError, RetryPolicy } from "effect-resilience"
+import { Backoff, Deadline, Fallback, ProviderError, Resilience, RetryBudget, RetryPolicy } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import type { Script } from "./utils.js"
 import {
@@ -531,6 +531,79 @@ describe("withinDeadline", () => {
     }))
 })
 
+describe("withinBudget", () => {
+  const budgetOf = (initial: number) => RetryBudget.unsafeMake({ ratio: 0, initial, minPerSecond: 0 })
+  const spending = (budget: RetryBudget.RetryBudget): Around => Effect.provideService(RetryBudget.CurrentBudget, budget)
+
+  it.effect("does nothing without a budget", () =>
+    Effect.map(
+      decisions(RetryPolicy.withinBudget(own), [1, overloaded(), rateLimited()]),
+      (waits) => deepStrictEqual(waits, [1000, 1000, 1000])
+    ))
+
+  it.effect("takes one token for each retry of any error, and changes no wait", () =>
+    Effect.gen(function*() {
+      const around = spending(budgetOf(3))
+      deepStrictEqual(yield* attemptTimes(RetryPolicy.withinBudget(own), ["any error"], around), [0, 1000, 2000, 3000])
+    }))
+
+  it.effect("in make: stops with the real error, at the failure after the last token", () =>
+    Effect.gen(function*() {
+      deepStrictEqual(yield* attemptTimes(plain(), [overloaded()], spending(budgetOf(2))), [0, 1000, 3000])
+      deepStrictEqual(yield* attemptTimes(plain(), [overloaded()], spending(budgetOf(0))), [0])
+    }))
+
+  it.effect("around a schedule of the user's in a Resilience too", () =>
+    Effect.gen(function*() {
+      const budget = budgetOf(2)
+      const { at, attempt } = always(Effect.fail(overloaded()))
+      const { protect } = yield* Resilience.make({ retry: own })
+      yield* simulate(Effect.exit(protect(attempt)).pipe(Effect.provideService(RetryBudget.CurrentBudget, budget)))
+      deepStrictEqual(at, [0, 1000, 2000])
+    }))
+
+  const refusals: ReadonlyArray<
+    readonly [by: string, retries: number, errors: Errors, around: Around, options?: RetryPolicy.Options]
+  > = [
+    ["is not retryable", 0, [clientError("NotFound")], (self) => self],
+    ["was the last attempt", 2, [overloaded()], (self) => self, { maxAttempts: 3 }],
+    ["would wait too long for the server", 0, [rateLimited("61 seconds")], (self) => self],
+    ["would wait beyond the chain's patience", 0, [overloaded()], inChain(1, "999 millis")],
+    ["would wait beyond the deadline", 1, [overloaded()], within("2 seconds")]
+  ]
+  for (const [by, retries, errors, around, options] of refusals) {
+    it.effect(`takes nothing for a retry that ${by}`, () =>
+      Effect.gen(function*() {
+        const budget = budgetOf(9)
+        const times = yield* attemptTimes(plain(options), errors, (self) => around(spending(budget)(self)))
+        strictEqual(times.length, 1 + retries)
+        strictEqual(yield* budget.available(), 9 - retries)
+      }))
+  }
+
+  it.effect("takes nothing for a retry that somebody above owns", () =>
+    Effect.gen(function*() {
+      const budget = budgetOf(9)
+      const inner = Effect.retry(Effect.fail(overloaded()), plain())
+      const { protect } = yield* Resilience.make({ retry: { jitter: "none", maxAttempts: 3 } })
+      yield* simulate(Effect.exit(protect(inner)).pipe(Effect.provideService(RetryBudget.CurrentBudget, budget)))
+      strictEqual(yield* budget.available(), 7)
+    }))
+
+  it.effect("takes no token for a wait the server asked for, nor when the backoff was longer than that", () =>
+    Effect.gen(function*() {
+      const budget = budgetOf(1)
+      const errors: Errors = [
+        rateLimited("3 seconds"),
+        rateLimited("2 millis"),
+        overloaded("1500 millis"),
+        overloaded()
+      ]
+      deepStrictEqual(yield* attemptTimes(plain(), errors, spending(budget)), [0, 3000, 5000, 6500, 8500])
+      strictEqual(yield* budget.available(), 0)
+    }))
+})
+
 describe("make agrees with a model of its rules for any row of failures", () => {
   const callError: fc.Arbitrary<ProviderError.CallError> = fc.tuple(
     fc.constantFrom("RateLimited", "ServerError", "Timeout", "ClientError", "CircuitOpen"),
@@ -638,7 +711,8 @@ describe("types", () => {
       RetryPolicy.maxAttempts(3),
       RetryPolicy.respectRetryAfter(),
       RetryPolicy.withinPatience,
-      RetryPolicy.withinDeadline()
+      RetryPolicy.withinDeadline(),
+      RetryPolicy.withinBudget
     )).toEqualTypeOf<Schedule.Schedule<Error, Error, Service>>()
     expectTypeOf(mine.pipe(RetryPolicy.perError({ RateLimited: Schedule.spaced("1 second") })))
       .toEqualTypeOf<Schedule.Schedule<Error | number, Error, Service>>()

@@ -1,12 +1,11 @@
 /**
  * The accounts of a retry budget, one for each key: a token bucket and, where there is a hard cap, the times of the
- * latest extra attempts.
+ * latest extra attempts. One account has no name; it is for calls without a key, and is never forgotten.
  *
  * An attempt that several keys pay for is paid by all of them or by none, so every account is asked before any is
- * charged; the program cannot be interrupted in between, since nothing here is asynchronous. Accounts are kept for a
- * bounded number of keys: a map remembers the order in which keys were put in, so putting a key in anew at each use
- * keeps the least recently used one first, at the same cost for any number of keys.
+ * charged; the program cannot be interrupted in between, since nothing here is asynchronous.
  */
+import { RecentKeys } from "./recentKeys.js"
 import type { Filling } from "./tokenBucket.js"
 import { TokenBucket } from "./tokenBucket.js"
 
@@ -26,69 +25,70 @@ export interface Rules extends Filling {
 /** What an extra attempt is charged: a token, and one of the hard cap's attempts; or the latter alone. */
 export type Charge = "retry" | "hard cap only"
 
-class Account {
-  private readonly bucket: TokenBucket
-  /** Times of the extra attempts of the last `per`, oldest first; never more of them than the limit. */
-  private readonly extra: Array<number> = []
+/** The times of the extra attempts of the last `per`, oldest first; never more of them than the limit. */
+class ExtraAttempts {
+  private readonly times: Array<number> = []
 
-  constructor(private readonly rules: Rules, now: number) {
-    this.bucket = new TokenBucket(rules, now)
+  constructor(private readonly cap: HardCap) {}
+
+  left(now: number): number {
+    const firstRecent = this.times.findIndex((at) => now - at < this.cap.per)
+    this.times.splice(0, firstRecent === -1 ? this.times.length : firstRecent)
+    return this.cap.limit - this.times.length
   }
 
-  deposit(now: number): void {
-    this.bucket.deposit(now)
+  add(now: number): void {
+    this.times.push(now)
+  }
+}
+
+/** A bucket under a hard cap, in one object, since there may be a hundred thousand of them. */
+class Account extends TokenBucket {
+  private readonly extra: ExtraAttempts | undefined
+
+  constructor(rules: Rules, now: number) {
+    super(rules, now)
+    this.extra = rules.hardCap === undefined ? undefined : new ExtraAttempts(rules.hardCap)
   }
 
   /** How many attempts could be charged now. */
   affords(charge: Charge, now: number): number {
-    const tokens = charge === "retry" ? this.bucket.tokens(now) : Infinity
-    return Math.min(tokens, this.left(now))
+    const tokens = charge === "retry" ? this.tokens(now) : Infinity
+    return this.extra === undefined ? tokens : Math.min(tokens, this.extra.left(now))
   }
 
   charge(charge: Charge, now: number): void {
     if (charge === "retry") {
-      this.bucket.take(now)
+      this.take(now)
     }
-    if (this.rules.hardCap !== undefined) {
-      this.extra.push(now)
-    }
-  }
-
-  private left(now: number): number {
-    const { hardCap } = this.rules
-    if (hardCap === undefined) {
-      return Infinity
-    }
-    const firstRecent = this.extra.findIndex((at) => now - at < hardCap.per)
-    this.extra.splice(0, firstRecent === -1 ? this.extra.length : firstRecent)
-    return hardCap.limit - this.extra.length
+    this.extra?.add(now)
   }
 }
 
-/** The keys a call is charged to; with none, it is the account without a name. */
-export type Keys = ReadonlyArray<string>
+/** The account of a key, or the one without a name. */
+export type Key = string | undefined
 
 /** The accounts of a budget. Times are milliseconds of one clock. */
 export class Ledger {
   private nameless: Account | undefined
-  private readonly accounts = new Map<string, Account>()
+  private readonly accounts: RecentKeys<Account>
   private latest = -Infinity
   private behind = 0
 
-  constructor(private readonly rules: Rules) {}
+  constructor(private readonly rules: Rules) {
+    this.accounts = new RecentKeys(rules.capacity)
+  }
 
   /** Pays in for a call. */
-  deposit(key: string | undefined, at: number): void {
+  deposit(key: Key, at: number): void {
     const now = this.forward(at)
     this.account(key, now).deposit(now)
   }
 
   /** Charges an extra attempt to every key, or to none when one of them cannot afford it. */
-  withdraw(charge: Charge, keys: Keys, at: number): boolean {
+  withdraw(charge: Charge, keys: ReadonlyArray<Key>, at: number): boolean {
     const now = this.forward(at)
-    const accounts = keys.length === 0
-      ? [this.account(undefined, now)]
-      : keys.map((key) => this.account(key, now))
+    const accounts = keys.map((key) => this.account(key, now))
     if (accounts.some((account) => account.affords(charge, now) < 1)) {
       return false
     }
@@ -97,9 +97,9 @@ export class Ledger {
   }
 
   /** How many retries a key could make now. A look creates no account and is no use of it. */
-  available(key: string | undefined, at: number): number {
+  available(key: Key, at: number): number {
     const now = this.forward(at)
-    const account = key === undefined ? this.nameless : this.accounts.get(key)
+    const account = key === undefined ? this.nameless : this.accounts.peek(key)
     return (account ?? new Account(this.rules, now)).affords("retry", now)
   }
 
@@ -108,20 +108,10 @@ export class Ledger {
     return this.accounts.size
   }
 
-  private account(key: string | undefined, now: number): Account {
-    if (key === undefined) {
-      return this.nameless ??= new Account(this.rules, now)
-    }
-    const account = this.accounts.get(key) ?? new Account(this.rules, now)
-    this.accounts.delete(key)
-    this.accounts.set(key, account)
-    if (this.accounts.size > this.rules.capacity) {
-      for (const leastRecent of this.accounts.keys()) {
-        this.accounts.delete(leastRecent)
-        break
-      }
-    }
-    return account
+  private account(key: Key, now: number): Account {
+    return key === undefined
+      ? this.nameless ??= new Account(this.rules, now)
+      : this.accounts.use(key, () => new Account(this.rules, now))
   }
 
   /** A clock that jumps back stands still for that moment, and goes on from there at its own pace. */

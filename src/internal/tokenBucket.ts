@@ -92,13 +92,10 @@ export class TokenBucket {
 
   private expire(now: number): void {
     const slot = this.slotAt(now)
-    if (slot - this.slot >= SLOTS) {
-      this.deposits.fill(0)
-      this.slot = slot
+    const passed = Math.min(slot - this.slot, SLOTS)
+    for (let i = 1; i <= passed; i++) {
+      this.deposits[(this.slot + i) % SLOTS] = 0
     }
-    while (this.slot < slot) {
-      this.slot += 1
-      this.deposits[this.slot % SLOTS] = 0
-    }
+    this.slot = slot
   }
 }
