@@ -56,16 +56,19 @@ interface Probe {
   readonly until: number
 }
 
+interface HalfOpen {
+  readonly _tag: "HalfOpen"
+  readonly openedBy: OpenedBy | undefined
+  readonly issued: number
+  /** Those that stand in the way of others. */
+  readonly probes: ReadonlyArray<Probe>
+  readonly successes: number
+}
+
 type Phase =
   | { readonly _tag: "Closed"; readonly window: SlidingWindow; readonly lastFailure: OpenedBy | undefined }
   | { readonly _tag: "Open"; readonly until: number; readonly openedBy: OpenedBy | undefined }
-  | {
-    readonly _tag: "HalfOpen"
-    readonly openedBy: OpenedBy | undefined
-    readonly issued: number
-    readonly probes: ReadonlyArray<Probe>
-    readonly successes: number
-  }
+  | HalfOpen
   | { readonly _tag: "Isolated"; readonly holders: number }
 
 export interface State {
@@ -115,6 +118,16 @@ export const initial = (settings: Settings): State => ({
   phase: closed(settings)
 })
 
+// Fields are written out rather than spread: this is on the way of every call, and V8 takes many times as long to copy.
+const stay = (state: State, phase: Phase, inFlight: number): State => ({
+  generation: state.generation,
+  inFlight,
+  openings: state.openings,
+  phase
+})
+
+const unchanged = (state: State): Step => ({ state, transition: undefined })
+
 const enter = (state: State, phase: Phase, openings: number): Step => ({
   state: { generation: state.generation + 1, inFlight: state.inFlight, openings, phase },
   transition: state.phase._tag === phase._tag ? undefined : {
@@ -150,17 +163,28 @@ export const view = (state: State, now: number): View => {
     : { _tag: "HalfOpen" }
 }
 
-const issue = (state: State, probe: number | undefined): Pick<Admitted, "state" | "permit"> => ({
-  state: { ...state, inFlight: state.inFlight + 1 },
+const issue = (
+  { state, transition }: Step,
+  phase: Phase,
+  probe: number | undefined
+): Admitted => ({
+  state: stay(state, phase, state.inFlight + 1),
+  transition,
   permit: { generation: state.generation, probe }
 })
+
+const probe = (settings: Settings, step: Step, phase: HalfOpen, now: number): Admitted => {
+  const id = phase.issued
+  const probes = [...phase.probes, { id, until: now + settings.probeTimeout }]
+  return issue(step, { ...phase, issued: id + 1, probes }, id)
+}
 
 /** The first admission at or after the end of an opening makes it half-open. */
 export const admit = (settings: Settings, state: State, now: number): Admitted | Rejected => {
   const { phase } = state
   switch (phase._tag) {
     case "Closed":
-      return { ...issue(state, undefined), transition: undefined }
+      return issue(unchanged(state), phase, undefined)
     case "Open": {
       if (now < phase.until) {
         return {
@@ -170,22 +194,14 @@ export const admit = (settings: Settings, state: State, now: number): Admitted |
           openedBy: phase.openedBy
         }
       }
-      const probe: Probe = { id: 0, until: now + settings.probeTimeout }
-      const step = enter(
-        state,
-        { _tag: "HalfOpen", openedBy: phase.openedBy, issued: 1, probes: [probe], successes: 0 },
-        state.openings
-      )
-      return { ...issue(step.state, probe.id), transition: step.transition }
+      const half: HalfOpen = { _tag: "HalfOpen", openedBy: phase.openedBy, issued: 0, probes: [], successes: 0 }
+      return probe(settings, enter(state, half, state.openings), half, now)
     }
     case "HalfOpen": {
       const running = phase.probes.filter((probe) => now < probe.until)
-      if (running.length >= settings.permits) {
-        return { permit: undefined, phase: "HalfOpen", retryAfter: undefined, openedBy: phase.openedBy }
-      }
-      const probe: Probe = { id: phase.issued, until: now + settings.probeTimeout }
-      const next: State = { ...state, phase: { ...phase, issued: phase.issued + 1, probes: [...running, probe] } }
-      return { ...issue(next, probe.id), transition: undefined }
+      return running.length < settings.permits
+        ? probe(settings, unchanged(state), { ...phase, probes: running }, now)
+        : { permit: undefined, phase: "HalfOpen", retryAfter: undefined, openedBy: phase.openedBy }
     }
     case "Isolated":
       return { permit: undefined, phase: "Isolated", retryAfter: undefined, openedBy: undefined }
@@ -201,22 +217,22 @@ export const settle = (
   outcome: Outcome,
   u: number
 ): Step => {
-  const state: State = { ...before, inFlight: before.inFlight - 1 }
-  const { phase } = state
+  const { phase } = before
+  const state = stay(before, phase, before.inFlight - 1)
   if (permit.generation !== state.generation) {
-    return { state, transition: undefined }
+    return unchanged(state)
   }
   switch (phase._tag) {
     case "Closed": {
       if (outcome._tag === "Neutral") {
-        return { state, transition: undefined }
+        return unchanged(state)
       }
       const failed = outcome._tag === "Failure"
       const window = phase.window.record(now, failed)
       const lastFailure = failed ? outcome.by : phase.lastFailure
       return (failed && outcome.atOnce) || settings.trip.trips(window.counts(now))
         ? open(settings, state, now, lastFailure, failed ? outcome.retryAfter : undefined, u)
-        : { state: { ...state, phase: { _tag: "Closed", window, lastFailure } }, transition: undefined }
+        : unchanged(stay(state, { _tag: "Closed", window, lastFailure }, state.inFlight))
     }
     case "HalfOpen": {
       if (outcome._tag === "Failure") {
@@ -227,33 +243,30 @@ export const settle = (
         return close(settings, state)
       }
       const probes = phase.probes.filter((probe) => probe.id !== permit.probe)
-      return { state: { ...state, phase: { ...phase, probes, successes } }, transition: undefined }
+      return unchanged(stay(state, { ...phase, probes, successes }, state.inFlight))
     }
     // Nothing is admitted here, so no permit is of this generation.
     case "Open":
     case "Isolated":
-      return { state, transition: undefined }
+      return unchanged(state)
   }
 }
 
 /** Held by several at once it stays isolated until the last lets go. */
 export const isolate = (state: State): Step =>
   state.phase._tag === "Isolated"
-    ? {
-      state: { ...state, phase: { _tag: "Isolated", holders: state.phase.holders + 1 } },
-      transition: undefined
-    }
+    ? unchanged(stay(state, { _tag: "Isolated", holders: state.phase.holders + 1 }, state.inFlight))
     : enter(state, { _tag: "Isolated", holders: 1 }, 0)
 
 /** Lets go of an isolation of that generation; the last one closes. */
 export const release = (settings: Settings, state: State, generation: number): Step => {
   const { phase } = state
   if (phase._tag !== "Isolated" || generation !== state.generation) {
-    return { state, transition: undefined }
+    return unchanged(state)
   }
   return phase.holders === 1
     ? close(settings, state)
-    : { state: { ...state, phase: { _tag: "Isolated", holders: phase.holders - 1 } }, transition: undefined }
+    : unchanged(stay(state, { _tag: "Isolated", holders: phase.holders - 1 }, state.inFlight))
 }
 
 /** Closes, whatever it was, and forgets everything. */

@@ -86,13 +86,16 @@ const rejection = (circuit: string, target: Target, rejected: machine.Rejected):
     retryAfter: retryAfter === undefined ? undefined : Duration.millis(retryAfter),
     openedBy: rejected.openedBy
   }
-  // To say no must cost next to nothing: a stack trace is most of the cost, and would show this module alone.
+  // The trace would show this module alone, and is most of what an error costs.
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 0
   const error = new CircuitOpen(props, { disableValidation: true })
   Error.stackTraceLimit = limit
   return error
 }
+
+const isFor = (error: CircuitOpen, target: Target): boolean =>
+  error.provider === target.provider && error.model === target.model
 
 /** Somebody has to act, so it is said aloud, once per opening. */
 const alarm = (circuit: string, by: machine.OpenedBy): Effect.Effect<void> => {
@@ -122,6 +125,7 @@ export class Circuit implements Circuits.CircuitBreaker {
   private readonly ref: MutableRef.MutableRef<machine.State>
   private readonly elapsed = new Elapsed()
   private readonly listeners = new Set<Queue.Queue<Circuits.Transition>>()
+  private lastRejection: { readonly generation: number; readonly error: CircuitOpen } | undefined
 
   constructor(readonly name: string, private readonly settings: machine.Settings) {
     this.ref = MutableRef.make(machine.initial(settings))
@@ -159,11 +163,26 @@ export class Circuit implements Circuits.CircuitBreaker {
     return Effect.clockWith((clock) => {
       const answer = machine.admit(this.settings, MutableRef.get(this.ref), this.now(clock))
       if (answer.permit === undefined) {
-        return Effect.fail(rejection(this.name, target, answer))
+        return Effect.fail(this.reject(answer, target))
       }
       this.commit(answer)
       return Effect.succeed(new Issued(this, answer.permit))
     })
+  }
+
+  /** An open circuit in a busy program turns away many calls within a millisecond: they all get the same error. */
+  private reject(rejected: machine.Rejected, target: Target): CircuitOpen {
+    const { generation } = MutableRef.get(this.ref)
+    const last = this.lastRejection
+    if (
+      last !== undefined && last.generation === generation && isFor(last.error, target) &&
+      rejected.retryAfter === (last.error.retryAfter && Duration.toMillis(last.error.retryAfter))
+    ) {
+      return last.error
+    }
+    const error = rejection(this.name, target, rejected)
+    this.lastRejection = { generation, error }
+    return error
   }
 
   readonly acquire: Effect.Effect<Circuits.Permit, CircuitOpen, Scope.Scope> = Effect.acquireRelease(
