@@ -152,7 +152,7 @@ const make = (settings: Settings, client: HttpClient.HttpClient): Service => ({
         target
       )
       return yield* Effect.mapError(decodeResponse(answer.body), answer.unusable)
-    }).pipe((call) => recordRequest(call, target))
+    }).pipe((call) => recordRequest(call, target, request))
   }
 })
 

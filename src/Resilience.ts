@@ -29,7 +29,15 @@ import { isCallError, timedOut } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import { Alternatives } from "./runtime/alternatives.js"
 import * as OptionsOf from "./runtime/options.js"
-import { attemptAround, openAttempt, recordAttempt, recordCall, waiting, withAttempt } from "./runtime/recorder.js"
+import {
+  attemptAround,
+  chatCall,
+  openAttempt,
+  recordAttempt,
+  recordCall,
+  waiting,
+  withAttempt
+} from "./runtime/recorder.js"
 import { clockOf, timeLimit } from "./runtime/timeLimit.js"
 
 /**
@@ -209,7 +217,7 @@ class ResilientProvider implements Service {
   }
   complete(request: ChatRequest) {
     const target = { provider: this.provider, model: this.model ?? request.model }
-    return this.resilience.protect(this.inner.complete(request), target)
+    return chatCall(this.resilience.protect(this.inner.complete(request), target), { ...target, request })
   }
 }
 

@@ -80,3 +80,10 @@ export * as RetryAfter from "./RetryAfter.js"
  * @since 0.1.0
  */
 export * as RetryPolicy from "./RetryPolicy.js"
+
+/**
+ * Metrics, spans and logs, which every call feeds without being asked to.
+ *
+ * @since 0.1.0
+ */
+export * as Telemetry from "./Telemetry.js"

@@ -55,9 +55,12 @@ const why = (denial: Denial): string => {
   const explanations: Record<DeniedBy, string> = {
     "attempts": `${nameOf(denial)} has had all the attempts this error allows`,
     "budget": "the retry budget is spent",
+    "bulkhead": `too many calls are at ${nameOf(denial)} already`,
+    "circuit": `the circuit of ${nameOf(denial)} is open`,
     "deadline": "too little time would be left before the deadline",
     "not retryable": `asking ${nameOf(denial)} again cannot cure this error`,
     "patience": "another provider can be asked before this wait would end",
+    "pause": `${nameOf(denial)} asked every caller for a wait`,
     "Retry-After too long": "the wait it asks for is longer than allowed"
   }
   return explanations[denial.by]
