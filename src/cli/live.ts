@@ -55,8 +55,8 @@ const why = (denial: Denial): string => {
   const explanations: Record<DeniedBy, string> = {
     "attempts": `${nameOf(denial)} has had all the attempts this error allows`,
     "budget": "the retry budget is spent",
-    "bulkhead": "as many calls as allowed are under way there",
-    "circuit": "its circuit is not closed, so nothing is sent",
+    "bulkhead": `as many calls as allowed are at ${nameOf(denial)} already`,
+    "circuit": `the circuit of ${nameOf(denial)} is not closed, so nothing is sent`,
     "deadline": "too little time would be left before the deadline",
     "not retryable": `asking ${nameOf(denial)} again cannot cure this error`,
     "pause": "it asked everyone to wait, and another provider can be asked now",

@@ -30,6 +30,8 @@ const report: CallReport.CallReport = {
     attempt({ number: 2, resend: 1, waitedBefore: Duration.millis(150) }),
     attempt({ number: 3, model: "gpt-4o-mini", outcome: "Success", status: 200, duration: Duration.seconds(2) })
   ],
+  answeredBy: { provider: "demo", model: "gpt-4o-mini" },
+  waits: [],
   retries: 1,
   fallbacks: 1,
   denials: [{ provider: "demo", model: "gpt-4o", by: "attempts" }],
