@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual } from "@effect/vitest/utils"
-import { Duration, Redacted } from "effect"
+import { Duration, Either, Redacted } from "effect"
 import type { CallReport } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
 import * as Table from "../../src/cli/table.js"
@@ -41,7 +41,7 @@ const report: CallReport.CallReport = {
 
 describe("table", () => {
   it("has a row for each provider and one for all of them", () => {
-    deepStrictEqual(plain(Table.summary(report, 16)), [
+    deepStrictEqual(plain(Table.summary([report], report.duration, 16)), [
       "Summary",
       "                    attempts   retries    worked    waited  denied by",
       "  demo gpt-4o              2         1     20 ms    150 ms  attempts",
@@ -54,7 +54,7 @@ describe("table", () => {
   it("has a row for a provider that was denied before it was asked", () => {
     const denials: CallReport.CallReport["denials"] = [{ provider: "demo", model: "late", by: "deadline" }]
     deepStrictEqual(
-      plain(Table.summary({ ...report, denials }, 16))[4],
+      plain(Table.summary([{ ...report, denials }], report.duration, 16))[4],
       "  demo late                0         0      0 ms      0 ms  deadline"
     )
   })
@@ -62,7 +62,22 @@ describe("table", () => {
   it("says each reason for a denial once", () => {
     const by = (by: CallReport.DeniedBy) => ({ provider: "demo", model: "gpt-4o", by })
     const denials = [by("attempts"), by("attempts"), by("deadline")]
-    assertTrue(plain(Table.summary({ ...report, denials }, 16))[2]?.endsWith("  attempts, deadline"))
+    assertTrue(plain(Table.summary([{ ...report, denials }], report.duration, 16))[2]?.endsWith("  attempts, deadline"))
+  })
+
+  it("sums several calls up, and says how many were answered, by whom", () => {
+    const failed = { outcome: Either.left("down"), report: { ...report, attempts: [attempt({})] } }
+    const calls = [failed, { outcome: Either.right("Hello"), report }]
+    deepStrictEqual(plain(Table.answers(calls)), ["1 of 2 calls answered, 1 by demo gpt-4o-mini"])
+    deepStrictEqual(plain(Table.answers([failed])), ["0 of 1 calls answered"])
+    deepStrictEqual(plain(Table.summary(calls.map(({ report }) => report), Duration.seconds(5), 16)), [
+      "Summary",
+      "                    attempts   retries    worked    waited  denied by",
+      "  demo gpt-4o              3         1     30 ms    150 ms  attempts",
+      "  demo gpt-4o-mini         1         0       2 s      0 ms  -",
+      "  in all                   4         2    4.04 s    300 ms",
+      "  2 fallbacks, 5 s from first to last"
+    ])
   })
 
   it("shows the answer and who gave it", () => {
