@@ -1,15 +1,13 @@
 /** A chain of models, as one layer that the program does not know about. */
 import { FetchHttpClient } from "@effect/platform"
 import { Config, Effect, Layer } from "effect"
-import { ChatProvider, Fallback, OpenAi } from "effect-resilience"
+import { Anthropic, ChatProvider, Fallback, OpenAi } from "effect-resilience"
 
-const apiKey = Config.redacted("OPENAI_API_KEY")
-
-// Ask gpt-4o; when it gives up, gpt-4o-mini; 30 seconds for both together.
+// Ask gpt-4o; when it gives up, Claude; 30 seconds for both together.
 export const Chat = Fallback.layer(
   { deadline: "30 seconds" },
-  OpenAi.layerConfig({ apiKey, model: "gpt-4o" }),
-  OpenAi.layerConfig({ apiKey, model: "gpt-4o-mini" })
+  OpenAi.layerConfig({ apiKey: Config.redacted("OPENAI_API_KEY"), model: "gpt-4o" }),
+  Anthropic.layerConfig({ apiKey: Config.redacted("ANTHROPIC_API_KEY"), model: "claude-3-5-haiku-latest" })
 ).pipe(Layer.provide(FetchHttpClient.layer))
 
 export const haiku = Effect.gen(function*() {

@@ -4,8 +4,9 @@
  * "It failed" is not enough to run a program on: which provider was asked, what did it say, how long was waited and why,
  * and what ended the retries? The policies know, each a part of it, so they all write to one recorder, found in the
  * context. Whoever begins the outermost part of a call (a fallback chain, a resilient or a bare provider, a protected
- * effect) opens it, and everything inside joins, so that one logical call is one report. Nothing is recorded where
- * nobody listens, which keeps the way of a call that succeeds short. A report holds no prompt and no answer.
+ * effect) opens it, and everything inside joins, so that one logical call is one report. Metrics, spans and logs
+ * (`Telemetry`) are fed from the same record; events and reports are built only where somebody listens, which keeps the
+ * way of a call that succeeds short. A report holds no prompt and no answer.
  *
  * @since 0.1.0
  */
@@ -70,7 +71,7 @@ export type DeniedBy =
   | "unsupported"
 
 /**
- * A retry or a fallback that was not made, and what stood against it.
+ * An attempt, a retry or a fallback that was not made, and what stood against it. Nothing was sent, so it is no attempt.
  *
  * @since 0.1.0
  * @category models
@@ -88,6 +89,22 @@ export interface Denial extends Target {
 export type WaitReason = "backoff" | "bulkhead" | "pause" | "Retry-After"
 
 /**
+ * A wait, for the provider that was to be asked after it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Wait extends Target {
+  readonly reason: WaitReason
+  /** From the beginning of the call. */
+  readonly startedAfter: Duration.Duration
+  /** As it was decided. */
+  readonly delay: Duration.Duration
+  /** As it came to be: until the next attempt, or the end of the call. */
+  readonly duration: Duration.Duration
+}
+
+/**
  * One logical call, from its beginning to its end.
  *
  * @since 0.1.0
@@ -97,8 +114,11 @@ export interface CallReport {
   readonly outcome: Outcome
   /** What the caller got, if that is an error of this library. */
   readonly error: CallError | undefined
+  /** Who answered; undefined when nobody did. */
+  readonly answeredBy: Target | undefined
   readonly attempts: ReadonlyArray<Attempt>
-  /** Attempts at a provider that had been asked before. */
+  readonly waits: ReadonlyArray<Wait>
+  /** Attempts made because the one before at the same provider failed. */
   readonly retries: number
   /** How often the next provider was turned to. */
   readonly fallbacks: number
@@ -149,7 +169,7 @@ export interface Sink {
 }
 
 /**
- * The sinks in force, outermost first. By default there are none, and then nothing is recorded.
+ * The sinks in force, outermost first. By default there are none, and then no report is built.
  *
  * @internal
  */

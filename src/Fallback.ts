@@ -31,7 +31,7 @@ import * as RetryBudget from "./RetryBudget.js"
 import type { AlternativesLeft } from "./runtime/alternatives.js"
 import { Alternatives } from "./runtime/alternatives.js"
 import * as OptionsOf from "./runtime/options.js"
-import { denied, fellBack, insideAttempt, recordCall, waiting } from "./runtime/recorder.js"
+import { chatCall, denied, fellBack, insideAttempt, waiting } from "./runtime/recorder.js"
 
 export {
   /**
@@ -227,7 +227,9 @@ class Chain implements Service {
   complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
     const asked = ask(this.links, request, this.settings)
     const within = this.settings.deadline === undefined ? asked : Deadline.within(asked, this.settings.deadline)
-    return within.pipe(RetryBudget.track, IdempotencyKey.once, recordCall)
+    // A call is meant for the first, whoever answers it.
+    const { model = request.model, provider } = this.links[0]
+    return chatCall(within.pipe(RetryBudget.track, IdempotencyKey.once), { provider, model, request })
   }
 }
 

@@ -37,6 +37,7 @@ import { Rejection, throughBulkhead, throughCircuit, untilResumed } from "./runt
 import * as OptionsOf from "./runtime/options.js"
 import {
   attemptAround,
+  chatCall,
   denied,
   openAttempt,
   recordAttempt,
@@ -379,7 +380,7 @@ class ResilientProvider implements Service {
   }
   complete(request: ChatRequest) {
     const target = { provider: this.provider, model: this.model ?? request.model }
-    return this.resilience.protect(this.inner.complete(request), target)
+    return chatCall(this.resilience.protect(this.inner.complete(request), target), { ...target, request })
   }
 }
 

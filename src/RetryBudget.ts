@@ -55,8 +55,8 @@ export type TypeId = typeof TypeId
 export interface RetryBudget {
   readonly [TypeId]: TypeId
   /**
-   * How many retries could be made now: with this key, or without any. A look that changes nothing; a retry takes one
-   * from every key in force, so with several keys the lowest number counts.
+   * How many retries could be made now, by tokens and hard cap: with this key, or without any. A look that changes
+   * nothing; a retry takes one from every key in force, so with several keys the lowest number counts.
    */
   readonly available: (key?: string) => Effect.Effect<number>
   /** @internal */
@@ -94,7 +94,7 @@ export interface Options {
   readonly ttl?: Duration.DurationInput | undefined
   /**
    * At most `limit` extra attempts (retries and fallbacks of any kind) of a key in any stretch of `per`, whatever was
-   * earned: a stop for runaway cost. It holds up to `limit` times of day per key. Default: none.
+   * earned: a stop for runaway cost. Each key remembers up to `limit` timestamps for it. Default: none.
    */
   readonly hardCap?: { readonly limit: number; readonly per: Duration.DurationInput } | undefined
   /**
@@ -181,7 +181,7 @@ export const unlimited: RetryBudget = {
 }
 
 /**
- * The budget in force. Default: undefined, in which case nothing is refused, but that a `Resilience` uses one of its own.
+ * The budget in force. Default: undefined; then nothing is refused, save by a `Resilience`, which uses one of its own.
  *
  * @since 0.1.0
  * @category references
@@ -248,7 +248,7 @@ const paymentTo = (budget: RetryBudget, payment: Payment | undefined): Payment |
 export const layer = (options: Options = {}): Layer.Layer<CurrentBudget> => Layer.effect(CurrentBudget, make(options))
 
 /**
- * Puts `unlimited` in force: nothing is refused, by a budget that a `Resilience` would use of its own neither.
+ * Puts `unlimited` in force: nothing is refused, and no `Resilience` uses a budget of its own.
  *
  * @since 0.1.0
  * @category layers

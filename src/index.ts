@@ -101,3 +101,10 @@ export * as RetryBudget from "./RetryBudget.js"
  * @since 0.1.0
  */
 export * as RetryPolicy from "./RetryPolicy.js"
+
+/**
+ * Metrics, spans and logs, which every call feeds without being asked to.
+ *
+ * @since 0.1.0
+ */
+export * as Telemetry from "./Telemetry.js"

@@ -2,7 +2,19 @@ import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Layer, Logger, Redacted, Tracer } from "effect"
+import {
+  Config,
+  ConfigProvider,
+  Duration,
+  Effect,
+  Either,
+  Inspectable,
+  Layer,
+  Logger,
+  LogLevel,
+  Redacted,
+  Tracer
+} from "effect"
 import type { ProviderError } from "effect-resilience"
 import { CallReport, ChatProvider, Fallback, IdempotencyKey, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
@@ -143,6 +155,7 @@ describe("sockets", () => {
       const failures = yield* ChatProvider.complete(request).pipe(
         Effect.flip,
         Effect.replicateEffect(10_000, { concurrency: 20 }),
+        Logger.withMinimumLogLevel(LogLevel.Error),
         Effect.provide(provider(server, "m"))
       )
       strictEqual(failures.length, 10_000)

@@ -73,6 +73,17 @@ describe("the default budget", () => {
     }))
 })
 
+it.effect("10,000 keys are kept by default, and the one least recently used is forgotten first", () =>
+  Effect.gen(function*() {
+    const budget = yield* RetryBudget.make()
+    const use = (n: number) => RetryBudget.withdraw("retry").pipe(RetryBudget.withKey(`user:${n}`), inForce(budget))
+    yield* Effect.forEach(Array.from({ length: 10_000 }, (_, n) => n), use, { discard: true })
+    strictEqual(yield* budget.available("user:0"), 9)
+    yield* use(10_000)
+    strictEqual(yield* budget.available("user:0"), 10)
+    strictEqual(yield* budget.available("user:1"), 9)
+  }))
+
 describe("a call", () => {
   it.effect("is never refused its first attempt, however empty the budget", () =>
     Effect.gen(function*() {

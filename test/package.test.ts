@@ -19,7 +19,7 @@ const run = (command: string, args: ReadonlyArray<string>, cwd: string): string 
   execFileSync(command, args, { cwd, encoding: "utf8" })
 
 const program = `
-import { Effect, Redacted } from "effect"
+import { Effect, Logger, LogLevel, Redacted } from "effect"
 import { ChatProvider, OpenAi, ProviderError, Resilience } from "effect-resilience"
 import { make } from "effect-resilience/RetryPolicy"
 import { ScriptedProvider } from "effect-resilience/testing"
@@ -31,7 +31,8 @@ const provider = ScriptedProvider.layer([busy, "installed"]).pipe(
 const text: Effect.Effect<string, ProviderError.CallError> = ChatProvider.complete({ model: "m", messages: [] }).pipe(
   Effect.map(ChatProvider.text),
   Effect.retry(make()),
-  Effect.provide(provider)
+  Effect.provide(provider),
+  Logger.withMinimumLogLevel(LogLevel.Error)
 )
 OpenAi.layer({ apiKey: Redacted.make("key") })
 Effect.runPromise(text).then((text) => console.log(text))

@@ -59,7 +59,7 @@ const why = (denial: Denial): string => {
   const explanations: Record<DeniedBy, string> = {
     "attempts": `${nameOf(denial)} has had all the attempts this error allows`,
     "budget": "the retry budget is spent",
-    "bulkhead": `${nameOf(denial)} has as many calls under way as are allowed`,
+    "bulkhead": `as many calls as allowed are at ${nameOf(denial)} already`,
     "circuit": `the circuit of ${nameOf(denial)} is not closed, so nothing is sent`,
     "deadline": "too little time would be left before the deadline",
     "not retryable": `asking ${nameOf(denial)} again cannot cure this error`,

@@ -19,10 +19,10 @@ const controlCharacters = /[^\P{Cc}\n\t]/gu
 
 /** The answer, and who gave it. */
 export const answer = (text: string, report: CallReport | undefined): ReadonlyArray<AnsiDoc> => {
-  const last = report?.attempts.at(-1)
+  const by = report?.answeredBy
   const lines = text.replace(controlCharacters, "").split("\n")
   return [
-    styled(last === undefined ? "Answer" : `Answer from ${nameOf(last)}`, Ansi.bold, Ansi.green),
+    styled(by === undefined ? "Answer" : `Answer from ${nameOf(by)}`, Ansi.bold, Ansi.green),
     ...(text === "" ? [dim("  (no text)")] : lines.map((line) => Doc.text(`  ${line}`)))
   ]
 }
@@ -35,7 +35,7 @@ export const answers = (
   }>
 ): ReadonlyArray<AnsiDoc> => {
   const answered = calls.filter(({ outcome }) => Either.isRight(outcome))
-  const names = answered.map(({ report }) => nameOf(report?.attempts.at(-1) ?? {}))
+  const names = answered.map(({ report }) => nameOf(report?.answeredBy ?? {}))
   const by = Arr.dedupe(names).map((name) => `${names.filter((other) => other === name).length} by ${name}`)
   return [
     styled(
@@ -79,9 +79,10 @@ export const summary = (
   width: number
 ): ReadonlyArray<AnsiDoc> => {
   const attempts = reports.flatMap((report) => report.attempts)
+  const waits = reports.flatMap((report) => report.waits)
   const denials = reports.flatMap((report) => report.denials)
   const rows = pipe(
-    [...attempts, ...denials],
+    [...attempts, ...waits, ...denials],
     Arr.map(nameOf),
     Arr.dedupe,
     Arr.map((name) => {
@@ -91,7 +92,7 @@ export const summary = (
         `${own.length}`,
         `${own.filter((attempt) => attempt.resend > 0).length}`,
         duration(total(own.map((attempt) => attempt.duration))),
-        duration(total(own.map((attempt) => attempt.waitedBefore)))
+        duration(total(waits.filter((wait) => nameOf(wait) === name).map((wait) => wait.duration)))
       ], by.length === 0 ? nothing : Arr.dedupe(by).join(", "))
     })
   )

@@ -16,7 +16,8 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as ProviderError from "../ProviderError.js"
-import { answered } from "./recorder.js"
+import { answered, sending } from "./recorder.js"
+import { propagated } from "./spans.js"
 
 /** A success: the decoded body, and what it takes to call it unusable after all. */
 export interface Answer {
@@ -97,6 +98,7 @@ const read = (
 
 /**
  * Sends the request once. The client's own span is left out: it would hold the failed request, and with it the prompt.
+ * So the request carries the `traceparent` of the attempt's.
  */
 export const exchange = (
   client: HttpClient.HttpClient,
@@ -104,7 +106,8 @@ export const exchange = (
   secretHeaders: ReadonlyArray<string>,
   target: ProviderError.Target
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
-  client.pipe(HttpClient.withTracerDisabledWhen(() => true)).execute(request).pipe(
+  Effect.zipRight(sending(request.url), propagated(request)).pipe(
+    Effect.flatMap((request) => client.pipe(HttpClient.withTracerDisabledWhen(() => true)).execute(request)),
     Effect.mapError((error) => transportError(error, target)),
     Effect.flatMap((response) => read(response, target)),
     Effect.locallyWith(Headers.currentRedactedNames, (names) => [

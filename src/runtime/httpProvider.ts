@@ -72,7 +72,7 @@ const make = (settings: Settings, protocol: Protocol, client: HttpClient.HttpCli
       const target = { provider, model }
       return model === undefined
         ? Effect.fail(ProviderError.invalidRequest("no model, name one in the request or in the layer", target))
-        : recordRequest(attempt(request, model, target), target)
+        : recordRequest(attempt(request, model, target), target, request)
     }
   }
 }

@@ -1,71 +1,40 @@
 /**
- * Writes the report of a call while it runs.
+ * Records a call while it runs.
  *
  * An open call is found in the context by whoever has something to record: attempts by the policies and providers,
- * waits and denials by the retry policy, fallbacks by the chain. Where no sink listens there is no open call, and
- * nothing is written. A policy leaves an open attempt in the context of each attempt it makes, which serves twice: a
- * retrying combinator sees by it that somebody above owns the retries, and the provider that sends the request fills it
- * in. So one request is one attempt in the report, however many policies are around it: an attempt in which another
- * policy made its own is not recorded besides.
+ * waits and denials by the retry policy, fallbacks by the chain. What they record feeds metrics, logs and spans, and
+ * becomes events and a report where a sink listens. A policy leaves an open attempt in the context of each attempt it
+ * makes, which serves twice: a retrying combinator sees by it that somebody above owns the retries, and the provider
+ * that sends the request fills it in. So one request is one attempt, however many policies are around it: an attempt in
+ * which another policy made its own is not recorded besides.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import type { Attempt, CallReport, Denial, DeniedBy, Event, Outcome, Sink, WaitReason } from "../CallReport.js"
+import type { DeniedBy, Event, WaitReason } from "../CallReport.js"
 import { CurrentSinks } from "../CallReport.js"
-import type { Deadline } from "../Deadline.js"
+import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
-import type { CallError, ProviderError, Target } from "../ProviderError.js"
-import { isCallError, timedOut } from "../ProviderError.js"
+import type { CallError, Target } from "../ProviderError.js"
+import { isCallError } from "../ProviderError.js"
+import { bracket } from "./bracket.js"
+import type { OpenAttempt, OpenCall } from "./callRecord.js"
+import { answerOf, attemptOf, between, callOutcome, openCall, reportOf, stopWaiting } from "./callRecord.js"
+import { attemptLine, isLogged, millis } from "./logs.js"
+import * as metrics from "./metrics.js"
+import { isFailure, settle } from "./outcome.js"
+import { attemptSpan, chat, chatEvent, serverOf, traceOf, withAttemptSpan } from "./spans.js"
 import { clockOf } from "./timeLimit.js"
 
-/** A call while it runs. */
-interface OpenCall {
-  readonly sinks: ReadonlyArray<Sink>
-  readonly clock: Clock.Clock
-  readonly startedAt: bigint
-  readonly deadline: Option.Option<Deadline>
-  readonly attempts: Array<Attempt>
-  readonly open: Set<OpenAttempt>
-  readonly denials: Array<Denial>
-  /** How often each provider was asked, by whatever tells one from another. */
-  readonly asked: Map<unknown, number>
-  started: number
-  fallbacks: number
-  stoppedBy: DeniedBy | undefined
-  waited: Duration.Duration
-  waitingSince: bigint | undefined
-  ended: boolean
-}
+export type { OpenAttempt } from "./callRecord.js"
 
-/** An attempt while it runs. */
-export interface OpenAttempt {
-  readonly call: OpenCall | undefined
-  readonly deadline: Option.Option<Deadline>
-  /** Whose attempts are counted together. */
-  readonly owner: unknown
-  target: Target
-  /** How many requests were sent in it. */
-  requests: number
-  /** Another policy makes its attempts in it, the first of them under this one's number. */
-  superseded: boolean
-  /** Over, or let go of: what still runs in it is on its own. */
-  over: boolean
-  recorded: "no" | "started" | "ended"
-  number: number
-  resend: number
-  openedAt: bigint
-  waitedBefore: Duration.Duration
-  status: number | undefined
-  requestId: string | undefined
-  dropped: ReadonlyArray<string>
-}
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 class CurrentCall extends Context.Reference<CurrentCall>()(
   "effect-resilience/CurrentCall",
@@ -95,42 +64,24 @@ export const insideAttempt: Effect.Effect<boolean> = Effect.map(
   (context) => attemptAround(context) !== undefined
 )
 
-const emit = (call: OpenCall, event: Event): Effect.Effect<void> =>
-  Effect.forEach(call.sinks, (sink) => sink.emit(event), { discard: true })
+/** One after the other, at no cost if one of them is nothing. */
+const both = (first: Effect.Effect<void>, second: Effect.Effect<void>): Effect.Effect<void> =>
+  first === Effect.void ? second : second === Effect.void ? first : Effect.zipRight(first, second)
 
-const between = (from: bigint, to: bigint): Duration.Duration => Duration.nanos(to > from ? to - from : 0n)
-
-/** An exit as a report tells it: an interruption by the deadline is a `Timeout`. */
-const settle = (
-  exit: Exit.Exit<unknown, unknown>,
-  deadline: Option.Option<Deadline>,
-  target: Target
-): { readonly outcome: Outcome; readonly error: CallError | undefined } => {
-  if (Exit.isSuccess(exit)) {
-    return { outcome: "Success", error: undefined }
+/** Tells whoever listens; the event is made only if somebody does. */
+const emit = (call: OpenCall, event: () => Event): Effect.Effect<void> => {
+  if (call.sinks.length === 0) {
+    return Effect.void
   }
-  const failure = Cause.failureOption(exit.cause)
-  if (Option.isSome(failure)) {
-    return isCallError(failure.value)
-      ? { outcome: failure.value._tag, error: failure.value }
-      : { outcome: "OtherError", error: undefined }
-  }
-  if (!Cause.isInterruptedOnly(exit.cause)) {
-    return { outcome: "Defect", error: undefined }
-  }
-  return Option.isSome(deadline) && deadline.value.expired()
-    ? { outcome: "Timeout", error: timedOut("Deadline", deadline.value.total, target) }
-    : { outcome: "Interrupted", error: undefined }
+  const happened = event()
+  return Effect.forEach(call.sinks, (sink) => sink.emit(happened), { discard: true })
 }
 
-const stopWaiting = (call: OpenCall, now: bigint): Duration.Duration => {
-  if (call.waitingSince === undefined) {
-    return Duration.zero
-  }
-  const waited = between(call.waitingSince, now)
-  call.waited = Duration.sum(call.waited, waited)
-  call.waitingSince = undefined
-  return waited
+/** Writes the line of the attempt that failed last, now that it is known what becomes of it. */
+const logFailed = (call: OpenCall, next?: Readonly<Record<string, unknown>>): Effect.Effect<void> => {
+  const { unlogged } = call
+  call.unlogged = undefined
+  return unlogged === undefined ? Effect.void : attemptLine(unlogged.attempt, unlogged.span, next)
 }
 
 /** An attempt about to be made in the given context. */
@@ -145,9 +96,6 @@ export const openAttempt = (
   const adopted = around !== undefined && around.call === call && around.requests === 0 && !around.superseded
     ? around
     : undefined
-  if (adopted !== undefined) {
-    adopted.superseded = true
-  }
   const attempt: OpenAttempt = {
     call,
     deadline: Context.get(context, CurrentDeadline),
@@ -159,11 +107,18 @@ export const openAttempt = (
     recorded: adopted?.recorded ?? "no",
     number: adopted?.number ?? 0,
     resend: adopted?.resend ?? 0,
+    retryOf: adopted?.retryOf,
     openedAt: adopted?.openedAt ?? now,
-    waitedBefore: adopted?.waitedBefore ?? (call === undefined ? Duration.zero : stopWaiting(call, now)),
+    waitedBefore: adopted?.waitedBefore ?? (call === undefined ? 0n : stopWaiting(call, now)),
     status: undefined,
     requestId: undefined,
+    span: adopted?.span ?? attemptSpan(context),
+    server: {},
     dropped: []
+  }
+  if (adopted !== undefined) {
+    adopted.superseded = true
+    adopted.span = undefined
   }
   call?.open.add(attempt)
   return attempt
@@ -171,58 +126,107 @@ export const openAttempt = (
 
 /** The context an attempt is made in. */
 export const withAttempt = <R>(context: Context.Context<R>, attempt: OpenAttempt): Context.Context<R> =>
-  Context.add(context, CurrentAttempt, attempt)
+  withAttemptSpan(Context.add(context, CurrentAttempt, attempt), attempt.span)
 
-const start = (attempt: OpenAttempt, call: OpenCall): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (attempt.recorded !== "no") {
-      return Effect.void
+const start = (attempt: OpenAttempt, call: OpenCall): Effect.Effect<void> => {
+  if (attempt.recorded !== "no") {
+    return Effect.void
+  }
+  const asked = call.asked.get(attempt.owner)
+  call.started += 1
+  call.stoppedBy = undefined
+  attempt.recorded = "started"
+  attempt.number = call.started
+  if (asked === undefined) {
+    call.asked.set(attempt.owner, { times: 1, outcome: undefined })
+  } else {
+    attempt.resend = asked.times
+    asked.times += 1
+    if (asked.outcome !== undefined && isFailure(asked.outcome)) {
+      attempt.retryOf = asked.outcome
+      call.retries += 1
     }
-    const { owner, target } = attempt
-    call.started += 1
-    call.stoppedBy = undefined
-    attempt.recorded = "started"
-    attempt.number = call.started
-    attempt.resend = call.asked.get(owner) ?? 0
-    call.asked.set(owner, attempt.resend + 1)
-    const { number, resend } = attempt
-    const startedAfter = between(call.startedAt, attempt.openedAt)
-    return emit(call, { _tag: "AttemptStarted", number, resend, startedAfter, target })
-  })
+  }
+  const { number, resend, target } = attempt
+  return both(
+    logFailed(call),
+    emit(call, () => ({
+      _tag: "AttemptStarted",
+      number,
+      resend,
+      startedAfter: Duration.nanos(between(call.startedAt, attempt.openedAt)),
+      target
+    }))
+  )
+}
 
 const end = (attempt: OpenAttempt, call: OpenCall, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  Effect.withFiberRuntime((fiber) => {
     call.open.delete(attempt)
-    if (call.ended || attempt.recorded === "ended" || attempt.superseded) {
+    const settled = settle(exit, attempt.deadline, attempt.target)
+    const answer = answerOf(attempt, settled)
+    const { model, provider } = answer
+    attempt.span?.end(settled, {
+      "gen_ai.provider.name": provider,
+      "gen_ai.request.model": model,
+      "http.request.resend_count": attempt.retryOf === undefined ? undefined : attempt.resend,
+      "http.response.status_code": answer.status,
+      "resilience.request_id": answer.requestId,
+      ...attempt.server
+    })
+    if (call.ended || attempt.recorded !== "started" || attempt.superseded) {
       return Effect.void
     }
     attempt.recorded = "ended"
-    const { error, outcome } = settle(exit, attempt.deadline, attempt.target)
-    const answer: Partial<ProviderError> = error === undefined || error._tag === "CircuitOpen" ? {} : error
-    const record: Attempt = {
-      provider: attempt.target.provider ?? error?.provider,
-      model: attempt.target.model ?? error?.model,
-      number: attempt.number,
-      resend: attempt.resend,
-      outcome,
-      error,
-      status: attempt.status ?? answer.status,
-      requestId: attempt.requestId ?? answer.requestId,
-      dropped: attempt.dropped,
-      startedAfter: between(call.startedAt, attempt.openedAt),
-      duration: between(attempt.openedAt, call.clock.unsafeCurrentTimeNanos()),
-      waitedBefore: attempt.waitedBefore
+    const { outcome } = settled
+    const target = { provider, model }
+    const asked = call.asked.get(attempt.owner)
+    if (asked !== undefined) {
+      asked.outcome = outcome
     }
-    call.attempts.push(record)
-    return emit(call, { _tag: "AttemptEnded", attempt: record })
+    call.target ??= target
+    call.askedLast = target
+    if (outcome === "Success") {
+      call.answeredBy = target
+    }
+    if (call.counted) {
+      metrics.attemptEnded(fiber, target, outcome, attempt.retryOf)
+    }
+    const logged = call.counted && isLogged(fiber, outcome)
+    if (!logged && call.sinks.length === 0) {
+      return Effect.void
+    }
+    const record = attemptOf(attempt, call, settled, answer)
+    const log = logged ? logEnded(call, record, attempt.span?.span ?? traceOf(fiber.currentContext)) : Effect.void
+    if (call.sinks.length > 0) {
+      call.attempts.push(record)
+    }
+    return both(log, emit(call, () => ({ _tag: "AttemptEnded", attempt: record })))
   })
+
+const logEnded = (
+  call: OpenCall,
+  attempt: Parameters<typeof attemptLine>[0],
+  span: Parameters<typeof attemptLine>[1]
+): Effect.Effect<void> => {
+  if (!isFailure(attempt.outcome)) {
+    return attemptLine(attempt, span)
+  }
+  const before = logFailed(call)
+  call.unlogged = { attempt, span }
+  return before
+}
 
 /** Records the effect, which is all of the attempt, in the open call. */
 export const recordAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Effect.Effect<A, E, R> => {
   const call = attempt.call
   return call === undefined
     ? self
-    : Effect.zipRight(start(attempt, call), Effect.onExit(self, (exit) => end(attempt, call, exit)))
+    : Effect.suspend(() => {
+      const started = start(attempt, call)
+      const recorded = Effect.onExit(self, (exit) => end(attempt, call, exit))
+      return started === Effect.void ? recorded : Effect.zipRight(started, recorded)
+    })
 }
 
 /** A request in the attempt of a policy: it is that attempt's record, unless the policy ends it (by its timeout). */
@@ -242,13 +246,21 @@ const fill = <A, E, R>(
     )
 }
 
+/** The effect sends the request that the attempt is. */
+const sendIn = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(self, (context: Context.Context<R>) => {
+    // A policy outside of any chat opened no span.
+    attempt.span ??= attemptSpan(context)
+    return withAttemptSpan(Context.add(context, CurrentRequest, attempt), attempt.span)
+  })
+
 /** A request that is an attempt by itself. */
 const alone = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E, R> =>
   Effect.contextWithEffect((context: Context.Context<R>) =>
     Effect.withFiberRuntime((fiber) => {
       const owner = `${target.provider} ${target.model}`
       const attempt = openAttempt(context, owner, target, clockOf(fiber).unsafeCurrentTimeNanos())
-      return recordAttempt(Effect.provideService(self, CurrentRequest, attempt), attempt)
+      return recordAttempt(sendIn(self, attempt), attempt)
     })
   )
 
@@ -256,17 +268,29 @@ const alone = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Ef
  * One request at a provider: it fills in the attempt a policy has begun, or is an attempt, and if need be a call, by
  * itself. The nth request of one attempt sends another body, so it has a key of its own.
  */
-export const request = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E, R> =>
+export const request = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  target: Target,
+  request?: ChatRequest
+): Effect.Effect<A, E, R> =>
   Effect.contextWithEffect((context: Context.Context<R>) => {
     const around = attemptAround(context)
     if (around === undefined) {
-      return recordCall(alone(self, target))
+      return chatCall(alone(self, target), { ...target, request })
     }
     around.requests += 1
     const keyed = IdempotencyKey.derived(self, around.requests)
     return around.requests === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
-      ? Effect.provideService(fill(keyed, around, target), CurrentRequest, around)
-      : recordCall(alone(keyed, target))
+      ? chat(fill(sendIn(keyed, around), around, target), target, request)
+      : chatCall(alone(keyed, target), { ...target, request })
+  })
+
+/** The current request is about to be sent to this URL. */
+export const sending = (url: string): Effect.Effect<void> =>
+  Effect.map(CurrentRequest, (attempt) => {
+    if (attempt?.span !== undefined) {
+      attempt.server = serverOf(url)
+    }
   })
 
 /** What the response to the current request said of itself. */
@@ -288,37 +312,30 @@ export const dropped = (fields: ReadonlyArray<string>): Effect.Effect<void> =>
     }
   })
 
-const reportOf = (call: OpenCall, exit: Exit.Exit<unknown, unknown>, now: bigint): CallReport => {
-  const { error, outcome } = settle(exit, call.deadline, {})
-  const attempts = [...call.attempts].sort((a, b) => a.number - b.number)
-  return {
-    outcome,
-    error,
-    attempts,
-    retries: attempts.filter((attempt) => attempt.resend > 0).length,
-    fallbacks: call.fallbacks,
-    denials: [...call.denials],
-    stoppedBy: outcome === "Success" ? undefined : call.stoppedBy,
-    duration: between(call.startedAt, now),
-    waited: call.waited,
-    worked: attempts.reduce((total, attempt) => Duration.sum(total, attempt.duration), Duration.zero)
-  }
-}
-
 const endCall = (call: OpenCall) => (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  Effect.withFiberRuntime((fiber) => {
     if (call.ended) {
       return Effect.void
     }
     stopWaiting(call, call.clock.unsafeCurrentTimeNanos())
     // What still runs was abandoned, by the deadline or by an interruption: the exit says which.
-    return Effect.forEach([...call.open], (attempt) => end(attempt, call, abandoned(exit)), { discard: true }).pipe(
-      Effect.zipRight(Effect.suspend(() => {
-        call.ended = true
-        return emit(call, { _tag: "CallEnded", report: reportOf(call, exit, call.clock.unsafeCurrentTimeNanos()) })
-      }))
-    )
+    return call.open.size === 0
+      ? closeCall(call, exit, fiber)
+      : Effect.zipRight(
+        Effect.forEach([...call.open], (attempt) => end(attempt, call, abandoned(exit)), { discard: true }),
+        Effect.suspend(() => closeCall(call, exit, fiber))
+      )
   })
+
+const closeCall = (call: OpenCall, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): Effect.Effect<void> => {
+  call.ended = true
+  const settled = settle(exit, call.deadline, {})
+  const outcome = callOutcome(call, settled.outcome)
+  if (call.counted && outcome !== undefined) {
+    metrics.callEnded(fiber, call.target ?? {}, outcome)
+  }
+  return both(logFailed(call), emit(call, () => ({ _tag: "CallEnded", report: reportOf(call, settled) })))
+}
 
 const abandoned = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> => {
   const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
@@ -327,65 +344,91 @@ const abandoned = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknow
     : Exit.interrupt(FiberId.none)
 }
 
-/** Records the effect as one call, unless it is part of one already or nobody listens. */
-export const recordCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Records the effect as one call, unless it is part of one already. `target` is whom it is meant for, if that is known. */
+export const recordCall = <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.currentContext
     const sinks = Context.get(context, CurrentSinks)
     const current = Context.get(context, CurrentCall)
+    const around = current === undefined || current.ended ? undefined : current
     // A sink that came after the call was opened wants the calls inside as calls of their own.
-    if (sinks.length === 0 || (current !== undefined && !current.ended && current.sinks.length === sinks.length)) {
+    if (around !== undefined && sinks.length <= around.sinks.length) {
       return self
     }
-    const clock = clockOf(fiber)
-    const call: OpenCall = {
+    const call = openCall({
       sinks,
-      clock,
-      startedAt: clock.unsafeCurrentTimeNanos(),
+      counted: around === undefined,
+      clock: clockOf(fiber),
       deadline: Context.get(context, CurrentDeadline),
-      attempts: [],
-      open: new Set(),
-      denials: [],
-      asked: new Map(),
-      started: 0,
-      fallbacks: 0,
-      stoppedBy: undefined,
-      waited: Duration.zero,
-      waitingSince: undefined,
-      ended: false
-    }
+      target
+    })
     sinks.forEach((sink) => sink.opened(endCall(call)))
-    return Effect.onExit(Effect.provideService(self, CurrentCall, call), endCall(call))
+    return bracket(self, {
+      outside: context,
+      inside: Context.add(context, CurrentCall, call),
+      onExit: endCall(call)
+    })
   })
 
-const whenOpen = (f: (call: OpenCall) => Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.flatMap(CurrentCall, (call) => call === undefined || call.ended ? Effect.void : f(call))
+/** Whom a chat asks, and for what. */
+export interface Chat extends Target {
+  readonly request?: ChatRequest | undefined
+}
+
+/** Records the effect as one call that is a chat: with a span, and the duration by the GenAI conventions. */
+export const chatCall = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  { model, provider, request }: Chat
+): Effect.Effect<A, E, R> => recordCall(chat(self, { provider, model }, request), { provider, model })
+
+const whenOpen = (f: (call: OpenCall, fiber: AnyFiber) => Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const call = Context.get(fiber.currentContext, CurrentCall)
+    return call === undefined || call.ended ? Effect.void : f(call, fiber)
+  })
 
 /** Whom a decision is about: unless somebody else is named, the provider that was asked last. */
 const concerned = (call: OpenCall, target: Target | undefined): Target => {
-  const { model, provider } = target ?? call.attempts.at(-1) ?? {}
+  const { model, provider } = target ?? call.askedLast
   return { provider, model }
 }
 
 /** A wait begins; it lasts until the next attempt, or the end of the call. */
 export const waiting = (delay: Duration.Duration, reason: WaitReason, target?: Target): Effect.Effect<void> =>
-  whenOpen((call) => {
-    call.waitingSince = call.clock.unsafeCurrentTimeNanos()
-    return emit(call, { _tag: "Waiting", target: concerned(call, target), delay, reason })
+  whenOpen((call, fiber) => {
+    const now = call.clock.unsafeCurrentTimeNanos()
+    const who = concerned(call, target)
+    const seconds = Duration.toSeconds(delay)
+    stopWaiting(call, now)
+    call.wait = { target: who, reason, delay, since: now }
+    if (call.counted && (reason === "backoff" || reason === "Retry-After")) {
+      metrics.retryDelayed(fiber, who, seconds)
+    }
+    chatEvent(fiber.currentContext, "resilience.wait", { reason, seconds })
+    return both(
+      logFailed(call, { retryInMs: millis(delay) }),
+      emit(call, () => ({ _tag: "Waiting", target: who, delay, reason }))
+    )
   })
 
 /** Something that could have been tried was not. */
 export const denied = (by: DeniedBy, target?: Target): Effect.Effect<void> =>
-  whenOpen((call) => {
-    const denial: Denial = { by, ...concerned(call, target) }
+  whenOpen((call, fiber) => {
+    const denial = { by, ...concerned(call, target) }
     call.denials.push(denial)
     call.stoppedBy = by
-    return emit(call, { _tag: "Denied", denial })
+    if (call.counted) {
+      metrics.retryDenied(fiber, denial, by)
+    }
+    chatEvent(fiber.currentContext, "resilience.denied", { by })
+    return both(logFailed(call, { deniedBy: by }), emit(call, () => ({ _tag: "Denied", denial })))
   })
 
 /** The next provider is turned to. */
 export const fellBack = (from: Target, to: Target, error: CallError): Effect.Effect<void> =>
-  whenOpen((call) => {
+  whenOpen((call, fiber) => {
+    const next = [to.provider, to.model].filter((name) => name !== undefined).join(" ")
     call.fallbacks += 1
-    return emit(call, { _tag: "FellBack", from, to, error })
+    chatEvent(fiber.currentContext, "resilience.fallback", { to: next })
+    return both(logFailed(call, { fallbackTo: next }), emit(call, () => ({ _tag: "FellBack", from, to, error })))
   })

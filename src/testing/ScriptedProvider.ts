@@ -122,7 +122,7 @@ export const make = (script: ReadonlyArray<Step>, options: Options = {}): Effect
           return step === undefined
             ? yield* Effect.dieMessage(`${provider} was asked ${asked.length} times, its script has ${script.length}`)
             : yield* play(step, model)
-        }).pipe((call) => recordRequest(call, { provider, model: options.model ?? request.model }))
+        }).pipe((call) => recordRequest(call, { provider, model: options.model ?? request.model }, request))
     }
     return { layer: Layer.succeed(ChatProvider, service), asked: Effect.sync(() => [...asked]) }
   })

@@ -351,9 +351,9 @@ describe("scenes", () => {
       attempts: ["gpt-4o Success", "claude-haiku-4-5 Success", "gpt-4o-mini Success", "gpt-4o-mini Success"],
       shows: [
         "1 call at a time at each provider",
-        "Call 2 of 4\n               denied by bulkhead: demo gpt-4o has as many calls",
-        "Call 3 of 4\n               denied by bulkhead: demo gpt-4o has as many calls",
-        "denied by bulkhead: demo claude-haiku-4-5 has as many calls",
+        "Call 2 of 4\n               denied by bulkhead: as many calls as allowed are at demo gpt-4o",
+        "Call 3 of 4\n               denied by bulkhead: as many calls as allowed are at demo gpt-4o",
+        "denied by bulkhead: as many calls as allowed are at demo claude-haiku-4-5",
         "Call 4 of 4\n               denied by bulkhead",
         "at most (bulkhead), then ask demo gpt-4o-mini\n",
         "4 of 4 calls answered"

@@ -30,6 +30,15 @@ const report: CallReport.CallReport = {
     attempt({ number: 2, resend: 1, waitedBefore: Duration.millis(150) }),
     attempt({ number: 3, model: "gpt-4o-mini", outcome: "Success", status: 200, duration: Duration.seconds(2) })
   ],
+  answeredBy: { provider: "demo", model: "gpt-4o-mini" },
+  waits: [{
+    provider: "demo",
+    model: "gpt-4o",
+    reason: "backoff",
+    startedAfter: Duration.millis(10),
+    delay: Duration.millis(149),
+    duration: Duration.millis(150)
+  }],
   retries: 1,
   fallbacks: 1,
   denials: [{ provider: "demo", model: "gpt-4o", by: "attempts" }],
@@ -66,7 +75,10 @@ describe("table", () => {
   })
 
   it("sums several calls up, and says how many were answered, by whom", () => {
-    const failed = { outcome: Either.left("down"), report: { ...report, attempts: [attempt({})] } }
+    const failed = {
+      outcome: Either.left("down"),
+      report: { ...report, attempts: [attempt({})], waits: [], answeredBy: undefined }
+    }
     const calls = [failed, { outcome: Either.right("Hello"), report }]
     deepStrictEqual(plain(Table.answers(calls)), ["1 of 2 calls answered, 1 by demo gpt-4o-mini"])
     deepStrictEqual(plain(Table.answers([failed])), ["0 of 1 calls answered"])

@@ -34,7 +34,26 @@ const drain = (bucket: TokenBucket, now: number): number => {
 }
 
 describe("of 10,000 calls that each would retry, exactly the ratio may", () => {
-  const ratios = [0, 0.0001, 0.001, 0.01, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.5, 0.7, 0.75, 0.9, 0.99, 0.999, 0.9999, 1]
+  const ratios = [
+    0,
+    0.0001,
+    0.001,
+    0.01,
+    0.0157,
+    0.1,
+    0.2,
+    0.25,
+    0.3,
+    1 / 3,
+    0.5,
+    0.7,
+    0.75,
+    0.9,
+    0.99,
+    0.999,
+    0.9999,
+    1
+  ]
   for (const ratio of ratios) {
     const expected = Math.floor(10_000 * ratio)
     it(`${ratio}: ${expected}`, () => {
@@ -100,6 +119,13 @@ describe("what calls paid in", () => {
     strictEqual(bucket.tokens(TTL * 100), 1)
   })
 
+  it("pays for nothing once it expired, though nobody looked since", () => {
+    const bucket = new TokenBucket(filling({ ratio: 1, initial: 1 }), 0)
+    bucket.deposit(0)
+    bucket.take(TTL)
+    strictEqual(bucket.tokens(TTL), 0)
+  })
+
   it("and the reserve may pay one retry together", () => {
     const bucket = new TokenBucket(filling({ ratio: 0.4, initial: 1 }), 0)
     bucket.deposit(0)
@@ -128,6 +154,7 @@ describe("the reserve", () => {
     const bucket = new TokenBucket(reserve, 0)
     drain(bucket, 0)
     strictEqual(bucket.tokens(9999), 0)
+    strictEqual(bucket.tokens(9999.999), 0)
     strictEqual(bucket.tokens(10_000), 1)
     strictEqual(bucket.tokens(29_999), 2)
     strictEqual(drain(bucket, 30_000), 3)

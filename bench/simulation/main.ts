@@ -1,0 +1,66 @@
+/**
+ * Runs every contender in every scenario under every seed, as many at a time as there are processors, and writes the
+ * tables. `settings.ts` says what can be asked for on the command line.
+ */
+import { fork } from "node:child_process"
+import { once } from "node:events"
+import { mkdir, writeFile } from "node:fs/promises"
+import { availableParallelism } from "node:os"
+import { fileURLToPath } from "node:url"
+import { ours } from "./Contenders.js"
+import { report } from "./report.js"
+import { settingsOf } from "./settings.js"
+import type { Measured } from "./Trial.js"
+import type { Job } from "./worker.js"
+
+const args = process.argv.slice(2)
+const settings = settingsOf(args)
+
+const jobs: Array<Job> = settings.scenarios.flatMap((_, scenario) =>
+  settings.contenders.flatMap((_, contender) => settings.seeds.map((_, seed): Job => [scenario, contender, seed]))
+)
+const key = (job: Job): string => job.join(" ")
+const measured = new Map<string, Measured>()
+
+// Advanced, so that Infinity survives the way; with the default nursery a third of the time goes into collecting garbage;
+// and cockatiel keeps all callers that wait for a half-open probe on one signal, which is no leak.
+const startWorker = () =>
+  fork(fileURLToPath(new URL("worker.ts", import.meta.url)), args, {
+    serialization: "advanced",
+    execArgv: [...process.execArgv, "--max-semi-space-size=64", "--disable-warning=MaxListenersExceededWarning"]
+  })
+
+// The longest jobs stand at the end of the list; to begin with them leaves no worker idle at the end.
+const pending = [...jobs].reverse()
+
+const work = async (): Promise<void> => {
+  const worker = startWorker()
+  worker.once("exit", (code) => {
+    if (code !== 0 && code !== null) {
+      process.exit(code)
+    }
+  })
+  for (let job = pending.shift(); job !== undefined; job = pending.shift()) {
+    worker.send(job)
+    const [result] = await once(worker, "message")
+    measured.set(key(job), result)
+  }
+  worker.disconnect()
+}
+
+await Promise.all(Array.from({ length: availableParallelism() }, work))
+
+const results = settings.scenarios.flatMap((scenario, i) =>
+  settings.contenders.map((contender, j) => ({
+    scenario,
+    contender,
+    runs: settings.seeds.flatMap((_, k) => measured.get(key([i, j, k])) ?? [])
+  }))
+)
+const text = report(results, settings.seeds, ours().name)
+process.stdout.write(text)
+if (settings.whole) {
+  const directory = new URL("../results/", import.meta.url)
+  await mkdir(directory, { recursive: true })
+  await writeFile(new URL("simulation.md", directory), text)
+}

@@ -1,0 +1,41 @@
+/**
+ * Another context for an effect, and something to do when it has ended.
+ *
+ * `Effect.onExit` around `Effect.provideService` says the same in two masks and two finalizers. Calls pay for it one by
+ * one, so here it is one of each.
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
+
+/**
+ * Runs `self` in `inside`, and then, back in `outside`, `onExit`. Both hold what `self` needs: they are the fiber's own
+ * context, and that with something added.
+ */
+export const bracket = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  { inside, onExit, outside }: {
+    readonly outside: Context.Context<never>
+    readonly inside: Context.Context<never>
+    readonly onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
+  }
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
+      Effect.flatMap(
+        FiberRef.set(FiberRef.currentContext, outside),
+        () => {
+          const ended = onExit(exit)
+          return ended === Effect.void ? exit : Effect.zipRight(ended, exit)
+        }
+      )
+    return Effect.flatMap(
+      FiberRef.set(FiberRef.currentContext, inside),
+      () =>
+        Effect.matchCauseEffect(restore(self), {
+          onFailure: (cause) => end(Exit.failCause(cause)),
+          onSuccess: (value) => end(Exit.succeed(value))
+        })
+    )
+  })

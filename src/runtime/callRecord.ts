@@ -1,0 +1,196 @@
+/** What is known of a call and its attempts while they run, and what reports make of it. */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import type * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import type { Attempt, CallReport, Denial, DeniedBy, Outcome, Sink, Wait, WaitReason } from "../CallReport.js"
+import type { Deadline } from "../Deadline.js"
+import type { ProviderError, Target } from "../ProviderError.js"
+import type { CallOutcome } from "../Telemetry.js"
+import type { Settled } from "./outcome.js"
+import type { AttemptSpan } from "./spans.js"
+
+/** What one provider was asked so far. */
+interface Asked {
+  times: number
+  /** How the last attempt that ended did. */
+  outcome: Outcome | undefined
+}
+
+/** A wait while it lasts. */
+interface OpenWait {
+  readonly target: Target
+  readonly reason: WaitReason
+  readonly delay: Duration.Duration
+  readonly since: bigint
+}
+
+/** A call while it runs. */
+export interface OpenCall {
+  readonly sinks: ReadonlyArray<Sink>
+  /** Does it feed metrics and logs? Not within a call that does already. */
+  readonly counted: boolean
+  readonly clock: Clock.Clock
+  readonly startedAt: bigint
+  readonly deadline: Option.Option<Deadline>
+  /** Kept only where somebody listens. */
+  readonly attempts: Array<Attempt>
+  readonly waits: Array<Wait>
+  readonly denials: Array<Denial>
+  readonly open: Set<OpenAttempt>
+  /** By whatever tells one provider from another. */
+  readonly asked: Map<unknown, Asked>
+  /** Whom it was meant for: the provider asked first, if nobody said. */
+  target: Target | undefined
+  /** Whom the last attempt that ended had asked. */
+  askedLast: Target
+  answeredBy: Target | undefined
+  started: number
+  retries: number
+  fallbacks: number
+  stoppedBy: DeniedBy | undefined
+  waited: bigint
+  wait: OpenWait | undefined
+  /** A failed attempt whose line waits for what becomes of it. */
+  unlogged: { readonly attempt: Attempt; readonly span: Tracer.AnySpan | undefined } | undefined
+  ended: boolean
+}
+
+/** An attempt while it runs. */
+export interface OpenAttempt {
+  readonly call: OpenCall | undefined
+  readonly deadline: Option.Option<Deadline>
+  /** Whose attempts are counted together. */
+  readonly owner: unknown
+  target: Target
+  /** How many requests were sent in it. */
+  requests: number
+  /** Another policy makes its attempts in it, the first of them under this one's number. */
+  superseded: boolean
+  /** Over, or let go of: what still runs in it is on its own. */
+  over: boolean
+  recorded: "no" | "started" | "ended"
+  number: number
+  resend: number
+  /** How the attempt before at the same provider failed, if it is a retry. */
+  retryOf: Outcome | undefined
+  openedAt: bigint
+  waitedBefore: bigint
+  status: number | undefined
+  requestId: string | undefined
+  dropped: ReadonlyArray<string>
+  span: AttemptSpan | undefined
+  server: Readonly<Record<string, unknown>>
+}
+
+/** From one moment to another, and never negative. */
+export const between = (from: bigint, to: bigint): bigint => to > from ? to - from : 0n
+
+/** Every field is named: a spread here cost as much as all the rest of a call's protection. */
+export const openCall = (
+  { clock, counted, deadline, sinks, target }: Pick<OpenCall, "sinks" | "counted" | "clock" | "deadline" | "target">
+): OpenCall => ({
+  sinks,
+  counted,
+  clock,
+  startedAt: clock.unsafeCurrentTimeNanos(),
+  deadline,
+  attempts: [],
+  waits: [],
+  denials: [],
+  open: new Set(),
+  asked: new Map(),
+  target,
+  askedLast: {},
+  answeredBy: undefined,
+  started: 0,
+  retries: 0,
+  fallbacks: 0,
+  stoppedBy: undefined,
+  waited: 0n,
+  wait: undefined,
+  unlogged: undefined,
+  ended: false
+})
+
+/** Ends the wait, if there is one, and says how long it was. */
+export const stopWaiting = (call: OpenCall, now: bigint): bigint => {
+  const { wait } = call
+  if (wait === undefined) {
+    return 0n
+  }
+  const waited = between(wait.since, now)
+  call.wait = undefined
+  call.waited += waited
+  if (call.sinks.length > 0) {
+    const { delay, reason, since, target } = wait
+    call.waits.push({
+      ...target,
+      reason,
+      startedAfter: Duration.nanos(between(call.startedAt, since)),
+      delay,
+      duration: Duration.nanos(waited)
+    })
+  }
+  return waited
+}
+
+/** Whom an attempt had asked, and what it came with. */
+export const answerOf = (attempt: OpenAttempt, { error }: Settled) => {
+  const answer: Partial<ProviderError> = error === undefined || error._tag === "CircuitOpen" ? {} : error
+  return {
+    provider: attempt.target.provider ?? error?.provider,
+    model: attempt.target.model ?? error?.model,
+    status: attempt.status ?? answer.status,
+    requestId: attempt.requestId ?? answer.requestId,
+    dropped: attempt.dropped
+  }
+}
+
+/** An attempt that ended. */
+export const attemptOf = (
+  attempt: OpenAttempt,
+  call: OpenCall,
+  settled: Settled,
+  answer: ReturnType<typeof answerOf>
+): Attempt => ({
+  ...answer,
+  number: attempt.number,
+  resend: attempt.resend,
+  outcome: settled.outcome,
+  error: settled.error,
+  startedAfter: Duration.nanos(between(call.startedAt, attempt.openedAt)),
+  duration: Duration.nanos(between(attempt.openedAt, call.clock.unsafeCurrentTimeNanos())),
+  waitedBefore: Duration.nanos(attempt.waitedBefore)
+})
+
+/** How the call is counted; not at all if it was interrupted. */
+export const callOutcome = (call: OpenCall, outcome: Outcome): CallOutcome | undefined =>
+  outcome === "Interrupted"
+    ? undefined
+    : outcome !== "Success"
+    ? "failed"
+    : call.fallbacks > 0
+    ? "after_fallback"
+    : call.retries > 0
+    ? "after_retry"
+    : "first_try"
+
+export const reportOf = (call: OpenCall, { error, outcome }: Settled): CallReport => {
+  const attempts = [...call.attempts].sort((a, b) => a.number - b.number)
+  const succeeded = outcome === "Success"
+  return {
+    outcome,
+    error,
+    answeredBy: succeeded ? call.answeredBy : undefined,
+    attempts,
+    waits: [...call.waits],
+    retries: call.retries,
+    fallbacks: call.fallbacks,
+    denials: [...call.denials],
+    stoppedBy: succeeded ? undefined : call.stoppedBy,
+    duration: Duration.nanos(between(call.startedAt, call.clock.unsafeCurrentTimeNanos())),
+    waited: Duration.nanos(call.waited),
+    worked: attempts.reduce((total, attempt) => Duration.sum(total, attempt.duration), Duration.zero)
+  }
+}
