@@ -1,11 +1,10 @@
 /**
- * The command line: which call is made, and how its end becomes an exit code.
+ * The command line: which calls are made, and how their ends become an exit code.
  *
- * Without a key a local server that fails on purpose stands in for the service, so that a newcomer sees the library at
+ * Without a key a local server that fails on purpose stands in for the services, so that a newcomer sees the library at
  * work before signing up for anything. A scene always plays there: it promises what will happen, which a real service
- * cannot. A server on this machine (Ollama, vLLM) is asked without a key, as most of them need none; anywhere else a
- * missing key is more likely a mistake than meant. An exit code of 0 says that the call ended as it was meant to: with an
- * answer, or for a scene about a failure with that error.
+ * cannot. With the key of one service, the chain is what that service has of it. An exit code of 0 says that every call
+ * ended as it was meant to: with an answer, or for a scene about a failure with that error.
  */
 import * as Args from "@effect/cli/Args"
 import type * as CliApp from "@effect/cli/CliApp"
@@ -20,27 +19,22 @@ import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Console from "effect/Console"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
 import { stripVTControlCharacters } from "node:util"
 import manifest from "../../package.json" with { type: "json" }
 import * as FaultServer from "../testing/FaultServer.js"
 import * as Call from "./call.js"
+import { CallFailed, UsageError } from "./errors.js"
 import * as Scenes from "./scenes.js"
 import * as Screen from "./screen.js"
+import * as Service from "./service.js"
+import type * as Settings from "./settings.js"
 import { dim, title } from "./text.js"
-
-/** The command cannot be carried out as it was given. */
-export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
-
-/** The call did not end as it was meant to. All there is to say has been shown. */
-export class CallFailed extends Data.TaggedError("CallFailed")<{}> {}
 
 const prompt = Args.text({ name: "prompt" }).pipe(
   Args.withDescription("What to ask; a greeting if left out. It is sent, and never shown."),
@@ -74,54 +68,21 @@ const models = Options.text("model").pipe(
 const description = HelpDoc.blocks([
   HelpDoc.p("Sends a prompt through a chain of models and shows every attempt, wait and fallback as it happens."),
   HelpDoc.p([
-    "With OPENAI_API_KEY set it calls OpenAI, or the server of OPENAI_BASE_URL. Without it, and for every",
-    "scene, a local server that fails on purpose answers over real HTTP; there, models of names such as",
-    "fault-503 and fault-slow-2s fail by their name."
+    "With OPENAI_API_KEY set it calls OpenAI, or the server of OPENAI_BASE_URL. With ANTHROPIC_API_KEY set",
+    "it calls Anthropic, or the server of ANTHROPIC_BASE_URL, for models whose name begins with claude.",
+    "With one of the two, the chain is the models of that service."
   ].join("\n")),
   HelpDoc.p([
-    "The exit code is 0 when the call ended as it was meant to: with an answer, or for a scene about a",
+    "Without a key, and for every scene, a local server that fails on purpose answers over real HTTP;",
+    "there, models of names such as fault-503 and fault-slow-2s fail by their name."
+  ].join("\n")),
+  HelpDoc.p([
+    "The exit code is 0 when every call ended as it was meant to: with an answer, or for a scene about a",
     "failure with that error. Otherwise it is 1."
   ].join("\n")),
   HelpDoc.h1("SCENES"),
   HelpDoc.p(Scenes.list.join("\n"))
 ])
-
-/** A setting that was given and cannot be used. The message names it and does not quote it. */
-const unusable = (error: ConfigError.ConfigError) => {
-  const what = ConfigError.isInvalidData(error) ? error.message : `${error}`
-  return new UsageError({ message: `OPENAI_API_KEY or OPENAI_BASE_URL cannot be used. ${what}.` })
-}
-
-/** What the environment says about a real service. */
-interface Service {
-  readonly apiKey: Redacted.Redacted | undefined
-  readonly baseUrl: string
-}
-
-const isOnThisMachine = (baseUrl: string): boolean =>
-  URL.canParse(baseUrl) && /^(.*\.)?localhost$|^127\.|^\[::1\]$/.test(new URL(baseUrl).hostname)
-
-const service: Effect.Effect<Option.Option<Service>, UsageError> = Effect.gen(function*() {
-  const { apiKey, baseUrl } = yield* Config.all({
-    apiKey: Config.option(Config.redacted(Config.nonEmptyString("OPENAI_API_KEY"))),
-    baseUrl: Config.option(Config.nonEmptyString("OPENAI_BASE_URL"))
-  })
-  if (Option.isSome(apiKey)) {
-    return Option.some({
-      apiKey: apiKey.value,
-      baseUrl: Option.getOrElse(baseUrl, () => "https://api.openai.com/v1")
-    })
-  }
-  if (Option.isSome(baseUrl) && !isOnThisMachine(baseUrl.value)) {
-    return yield* new UsageError({
-      message: [
-        "OPENAI_BASE_URL is set, but the key is missing: OPENAI_API_KEY is not set.",
-        "If that server needs no key, set it to any word. To see the demo, unset OPENAI_BASE_URL."
-      ].join("\n")
-    })
-  }
-  return Option.map(baseUrl, (baseUrl) => ({ apiKey: undefined, baseUrl }))
-}).pipe(Effect.catchIf(ConfigError.isConfigError, unusable))
 
 /** `npm start --scene slow`, without `--` in between: npm takes the option for one of its own and passes on the rest. */
 const refuseWhatNpmKept = Effect.gen(function*() {
@@ -131,57 +92,68 @@ const refuseWhatNpmKept = Effect.gen(function*() {
   if (kept.some(Option.isSome)) {
     return yield* new UsageError({ message: "npm kept an option for itself. Write: npm start -- --scene NAME" })
   }
-}).pipe(Effect.catchIf(ConfigError.isConfigError, unusable))
+}).pipe(Effect.catchIf(ConfigError.isConfigError, (error) => new UsageError({ message: `${error}` })))
 
-const watch = (chain: Call.Chain, prompt: string, introduction: ReadonlyArray<AnsiDoc>) =>
+const watch = (chain: Settings.Chain, calls: Settings.Calls, prompt: string, introduction: ReadonlyArray<AnsiDoc>) =>
   Screen.print(...introduction).pipe(
-    Effect.zipRight(Call.watch(prompt, chain)),
-    Effect.provide(Call.layer(chain)),
-    Effect.mapError(unusable)
+    Effect.zipRight(Call.watch(prompt, chain, calls)),
+    Effect.provide(Call.layer(chain))
   )
 
-const mustEndWith = (meant: Scenes.Scene["ends"]) => (outcome: Either.Either<unknown, unknown>) =>
-  Either.isRight(outcome) === (meant === "answer") ? Effect.void : Effect.fail(new CallFailed())
+const oneCall: Settings.Calls = { calls: [{}], overlapping: false }
 
-/** Has the models of a local server do what the scene says, and watches a call to them. */
-const play = (scene: Scenes.Scene, prompt: string, models: Call.Chain["models"], introduction: string) =>
+const mustEndWith =
+  (meant: ReadonlyArray<Scenes.Scene["ends"]>) => (outcomes: ReadonlyArray<Either.Either<unknown, unknown>>) =>
+    outcomes.every((outcome, index) => Either.isRight(outcome) === (meant[index] === "answer"))
+      ? Effect.void
+      : Effect.fail(new CallFailed())
+
+type Models = Arr.NonEmptyReadonlyArray<string>
+
+/** Has the models of a local server do what the scene says, and watches the calls to them. */
+const play = (scene: Scenes.Scene, prompt: string, models: Models, introduction: string) =>
   Effect.gen(function*() {
     const server = yield* FaultServer.make().pipe(
       Effect.mapError(({ message }) => new UsageError({ message: `The local server could not start: ${message}` }))
     )
-    yield* Effect.forEach(Scenes.models, (model, index) => server.script(model, ...scene.faults[index] ?? []))
+    yield* Effect.forEach(models, (model, index) => server.script(model, ...scene.faults[index] ?? []))
+    const service = { provider: "demo", baseUrl: `${server.url}/v1` }
     const chain = {
-      server: { provider: "demo", baseUrl: `${server.url}/v1` },
-      models,
-      backoff: Scenes.backoff,
-      limits: { ...Scenes.limits, ...scene.limits }
+      links: Arr.map(models, (model) => ({ service, model })),
+      policies: { ...Scenes.policies, ...scene.policies }
     }
-    yield* watch(chain, prompt, [
+    const { calls = oneCall.calls, overlapping = false } = scene
+    yield* watch(chain, { calls, overlapping }, prompt, [
       title(introduction),
       Doc.text(`Shows     ${scene.shows}`),
       Doc.text(`Look for  ${scene.lookFor}`)
-    ]).pipe(Effect.flatMap(mustEndWith(scene.ends)))
+    ]).pipe(Effect.flatMap(mustEndWith(calls.map(({ ends }) => ends ?? scene.ends))))
     if (scene.ends === "error") {
       yield* Screen.print(Doc.empty, dim("This is how the scene is meant to end, so the exit code is 0."))
     }
   }).pipe(Effect.scoped)
 
-/** What the server is called in the lines and in errors; a URL that is none is refused by the layer. */
-const providerOf = (baseUrl: string): string => {
-  const host = URL.canParse(baseUrl) ? new URL(baseUrl).host : ""
-  return host === "" || host === "api.openai.com" ? "openai" : host
+/** With the policies that a program would have, which no longer are there to be watched. */
+const callServices = (links: Settings.Chain["links"], missing: ReadonlyArray<string>, prompt: string) => {
+  const policies = {
+    deadline: "60 seconds",
+    patience: "5 seconds",
+    backoff: { base: "1 second", cap: "60 seconds" }
+  } as const
+  const services = Arr.dedupe(links.map(({ model, service: { apiKey, baseUrl } }) => {
+    const key = apiKey === undefined
+      ? "without a key, as it is on this machine"
+      : `with ${Service.settings[Service.apiOf(model)].key}`
+    return `${baseUrl} ${key}`
+  }))
+  return watch({ links, policies }, oneCall, prompt, [
+    ...services.map((service) => title(`Live: calling ${service}.`)),
+    ...missing.map((model) => Doc.text(`Not asked: ${needs(model)}`))
+  ]).pipe(Effect.flatMap(mustEndWith(["answer"])))
 }
 
-const callService = ({ apiKey, baseUrl }: Service, prompt: string, models: Call.Chain["models"]) => {
-  const key = apiKey === undefined ? "without a key, as it is on this machine" : "with OPENAI_API_KEY"
-  const chain = {
-    server: { apiKey, baseUrl, provider: providerOf(baseUrl) },
-    models,
-    backoff: { base: "1 second", cap: "60 seconds" },
-    limits: { deadline: "60 seconds", patience: "5 seconds" }
-  } as const
-  return watch(chain, prompt, [title(`Live: calling ${baseUrl} ${key}.`)]).pipe(Effect.flatMap(mustEndWith("answer")))
-}
+/** What stands between a model and being asked. */
+const needs = (model: string): string => `${model}, as ${Service.settings[Service.apiOf(model)].key} is not set.`
 
 const where = "a local server that fails on purpose, over real HTTP"
 
@@ -192,25 +164,34 @@ const command = Command.make(
     Effect.gen(function*() {
       yield* refuseWhatNpmKept
       const own = Option.liftPredicate(named, Arr.isNonEmptyArray)
-      const models = Option.getOrElse(own, () => Scenes.models)
       if (Option.isSome(scene)) {
+        const { models = Scenes.models, name } = scene.value
         return Option.isSome(own)
           ? yield* new UsageError({ message: "A scene has models of its own: use --scene or --model, not both." })
-          : yield* play(scene.value, prompt, models, `Scene ${scene.value.name}: calling ${where}.`)
+          : yield* play(scene.value, prompt, models, `Scene ${name}: calling ${where}.`)
       }
-      const real = yield* service
-      if (Option.isSome(real)) {
-        return yield* callService(real.value, prompt, models)
+      const models: Models = Option.getOrElse(own, () => Scenes.models)
+      const services = yield* Service.fromEnvironment
+      const [missing, links] = Arr.partitionMap(models, (model) => {
+        const service = services[Service.apiOf(model)]
+        return service === undefined ? Either.left(model) : Either.right({ model, service })
+      })
+      const isLive = services.OpenAI !== undefined || services.Anthropic !== undefined
+      if (isLive && Option.isSome(own) && Arr.isNonEmptyArray(missing)) {
+        return yield* new UsageError({ message: `Cannot ask ${needs(missing[0])}` })
+      }
+      if (Arr.isNonEmptyArray(links)) {
+        return yield* callServices(links, missing, prompt)
       }
       yield* play(
         Option.isSome(own) ? Scenes.named : Scenes.tour,
         prompt,
         models,
-        `Demo: OPENAI_API_KEY is not set, calling ${where}.`
+        `Demo: no API key is set, calling ${where}.`
       )
       yield* Screen.print(
         Doc.empty,
-        dim("More: npm start -- --scene slow, and npm start -- --help for all the scenes.")
+        dim("More: npm start -- --scene breaker, and npm start -- --help for all the scenes and the keys.")
       )
     })
 ).pipe(Command.withDescription(description))

@@ -7,9 +7,14 @@
 import * as Ansi from "@effect/printer-ansi/Ansi"
 import type { AnsiDoc } from "@effect/printer-ansi/AnsiDoc"
 import * as Doc from "@effect/printer/Doc"
+import * as Duration from "effect/Duration"
 import * as Match from "effect/Match"
-import type { Attempt, Denial, DeniedBy, Event } from "../CallReport.js"
-import { dim, duration, left, nameOf, nothing, reasonOf, right, styled } from "./text.js"
+import * as Predicate from "effect/Predicate"
+import type { Attempt, Denial, DeniedBy, Event, WaitReason } from "../CallReport.js"
+import type { Transition } from "../CircuitBreaker.js"
+import type { CallError, Target } from "../ProviderError.js"
+import type { Call } from "./scenes.js"
+import { dim, duration, left, nameOf, nothing, outcomeOf, right, styled, title } from "./text.js"
 
 type Asked = Extract<Event, { readonly _tag: "AttemptStarted" }>
 
@@ -37,8 +42,7 @@ export const asking = ({ number, startedAfter, target }: Asked, width: number): 
 
 const attemptLines = (attempt: Attempt, width: number): ReadonlyArray<AnsiDoc> => {
   const { error } = attempt
-  const reason = error === undefined ? undefined : reasonOf(error)
-  const outcome = reason === undefined ? attempt.outcome : `${attempt.outcome} (${reason})`
+  const outcome = error === undefined ? attempt.outcome : outcomeOf(error)
   const line = Doc.hcat<Ansi.Ansi>([
     Doc.text(row(`${attempt.number}`, duration(attempt.startedAfter), nameOf(attempt), width)),
     Doc.text(left(`${attempt.status ?? nothing}`, STATUS)),
@@ -59,12 +63,23 @@ const why = (denial: Denial): string => {
     "circuit": `the circuit of ${nameOf(denial)} is not closed, so nothing is sent`,
     "deadline": "too little time would be left before the deadline",
     "not retryable": `asking ${nameOf(denial)} again cannot cure this error`,
-    "pause": "it asked everyone to wait, and another provider can be asked now",
+    "pause": `${nameOf(denial)} asked everyone to wait, and another can be asked now`,
     "patience": "another provider can be asked before this wait would end",
     "Retry-After too long": "the wait it asks for is longer than allowed",
     "unsupported": `${nameOf(denial)} cannot do all that is asked`
   }
   return explanations[denial.by]
+}
+
+/** What is waited for, and what comes then. */
+const wait = (reason: WaitReason, delay: Duration.Duration, target: Target): string => {
+  const sentences: Record<WaitReason, string> = {
+    "backoff": `wait ${duration(delay)} (backoff), then ask ${nameOf(target)} again`,
+    "bulkhead": `wait in line for ${duration(delay)} at most (bulkhead), then ask ${nameOf(target)}`,
+    "pause": `wait ${duration(delay)} (pause), as everyone was asked to, then ask ${nameOf(target)}`,
+    "Retry-After": `wait ${duration(delay)} (Retry-After), then ask ${nameOf(target)} again`
+  }
+  return sentences[reason]
 }
 
 /** The lines of an event that stay. An attempt that begins has none yet, and the end of the call is the table's. */
@@ -73,14 +88,30 @@ export const lines = (width: number): (event: Event) => ReadonlyArray<AnsiDoc> =
     Match.tagsExhaustive({
       AttemptStarted: () => [],
       AttemptEnded: ({ attempt }) => attemptLines(attempt, width),
-      Waiting: ({ delay, reason, target }) => [
-        styled(
-          `${indent}wait ${duration(delay)} (${reason}), then ask ${nameOf(target)} again`,
-          Ansi.yellow
-        )
-      ],
+      Waiting: ({ delay, reason, target }) => [styled(`${indent}${wait(reason, delay, target)}`, Ansi.yellow)],
       Denied: ({ denial }) => [styled(`${indent}denied by ${denial.by}: ${why(denial)}`, Ansi.magenta)],
       FellBack: ({ to }) => [styled(`${indent}fallback to ${nameOf(to)}`, Ansi.cyan)],
       CallEnded: () => []
     })
   )
+
+/** A circuit that went from one state to another, and what opened it. */
+export const transition = ({ circuit, from, openedBy, to }: Transition): AnsiDoc => {
+  const by = openedBy === undefined
+    ? ""
+    : ` (${[openedBy.tag, openedBy.reason, openedBy.status].filter(Predicate.isNotUndefined).join(" ")})`
+  return styled(`${indent}circuit ${circuit}: ${from} > ${to}${by}`, Ansi.blue)
+}
+
+/** Which of several calls the next lines are about, when it began and who made it. */
+export const titleOf = (number: number, total: number, { after, user }: Call = {}): AnsiDoc =>
+  title(
+    [
+      `Call ${number} of ${total}`,
+      ...after === undefined ? [] : [`${duration(Duration.decode(after))} later`],
+      ...user === undefined ? [] : [`by ${user}`]
+    ].join(", ")
+  )
+
+/** One of several calls ended with this error. */
+export const noAnswer = (error: CallError): AnsiDoc => styled(`${indent}no answer: ${outcomeOf(error)}`, Ansi.red)

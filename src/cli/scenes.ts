@@ -1,28 +1,42 @@
 /**
  * What can go wrong between a program and a model, each case as a scene to watch.
  *
- * A scene is data: what the three models of the chain do, in the words of `Fault`, and what a stranger should look for.
- * The settings are those a program would choose, but for shorter waits, so that a scene takes seconds.
+ * A scene is data: what the models of the chain do, in the words of `Fault`, which calls are made, and what a stranger
+ * should look for. The settings are those a program would choose, but for shorter waits, so that a scene takes seconds.
  */
 import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Fault from "../testing/Fault.js"
 
-/** Who is asked in turn, unless the command line says otherwise. */
-export const models = ["gpt-4o", "gpt-4o-mini", "gpt-4.1-mini"] as const
+/** Who is asked in turn, unless the command line says otherwise: two APIs, so that one outage does not take all. */
+export const models = ["gpt-4o", "claude-haiku-4-5", "gpt-4o-mini"] as const
 
 type Faults = ReadonlyArray<Fault.Fault>
 
-/** The first wait at most, and any. */
-export interface Backoff {
-  readonly base: Duration.DurationInput
-  readonly cap: Duration.DurationInput
+/** The policies of a chain, as far as they are not the defaults. */
+export interface Policies {
+  /** How long a call may take. */
+  readonly deadline: Duration.DurationInput
+  /** How long a wait is worth while another provider is left. */
+  readonly patience: Duration.DurationInput
+  /** The first wait at most, and any. */
+  readonly backoff: { readonly base: Duration.DurationInput; readonly cap: Duration.DurationInput }
+  /** A circuit for each model: after how many failures in a row it opens, and for how long. */
+  readonly circuit?: { readonly failures: number; readonly openFor: Duration.DurationInput }
+  /** The retries of each user: in reserve, and earned by every call. */
+  readonly budget?: { readonly initial: number; readonly ratio: number }
+  /** How many calls may be under way at a time, at each provider. */
+  readonly maxConcurrent?: number
 }
 
-/** How long a call may take, and how long a wait is worth while another provider is left. */
-export interface Limits {
-  readonly deadline: Duration.DurationInput
-  readonly patience: Duration.DurationInput
+/** One of the calls of a scene. */
+export interface Call {
+  /** How long after the one before it ended, or began if they overlap. Default: at once. */
+  readonly after?: Duration.DurationInput
+  /** Who makes it, and pays for its retries. Default: nobody in particular. */
+  readonly user?: string
+  /** How it is meant to end. Default: as the scene does. */
+  readonly ends?: "answer" | "error"
 }
 
 export interface Scene {
@@ -30,29 +44,33 @@ export interface Scene {
   /** One line, for the list of scenes too. */
   readonly shows: string
   readonly lookFor: string
+  /** Who is asked in turn. Default: `models`. */
+  readonly models?: Arr.NonEmptyReadonlyArray<string>
   /** What each of the models does, request by request, the last one again and again; nothing: it answers well. */
-  readonly faults: readonly [Faults, Faults, Faults]
-  /** How it is meant to end. */
+  readonly faults: ReadonlyArray<Faults>
+  /** Default: one. */
+  readonly calls?: Arr.NonEmptyReadonlyArray<Call>
+  /** Whether a call may begin before the one before it has ended. Default: no. */
+  readonly overlapping?: boolean
+  /** How its calls are meant to end. */
   readonly ends: "answer" | "error"
-  readonly limits?: Partial<Limits>
+  readonly policies?: Partial<Policies>
 }
 
-/** Waits short enough to watch. */
-export const backoff: Backoff = { base: "200 millis", cap: "1 second" }
-
-/** What holds for a scene that does not say otherwise. */
-export const limits: Limits = { deadline: "10 seconds", patience: "5 seconds" }
-
-const answers: Faults = []
+/** What holds for a scene that does not say otherwise: waits short enough to watch. */
+export const policies: Policies = {
+  deadline: "10 seconds",
+  patience: "5 seconds",
+  backoff: { base: "200 millis", cap: "1 second" }
+}
 
 /** Played without a key and without a choice: a bit of everything. */
 export const tour: Scene = {
   name: "tour",
-  shows: "an overloaded model, one with a long Retry-After and one with a short one.",
-  lookFor: "retries with backoff, two fallbacks, and one wait that the server asked for.",
+  shows: "an overloaded model, and a busy one of another provider.",
+  lookFor: "retries with backoff, the fallback to another API, and a wait that the server asked for.",
   faults: [
     [Fault.overloaded()],
-    [Fault.rateLimited({ retryAfter: "20 seconds" })],
     [Fault.rateLimited({ retryAfter: "1 second" }), Fault.ok()]
   ],
   ends: "answer"
@@ -63,7 +81,7 @@ export const named: Scene = {
   name: "named",
   shows: "the models you named: those whose name begins with fault- fail, the others answer.",
   lookFor: "what each failure leads to.",
-  faults: [answers, answers, answers],
+  faults: [],
   ends: "answer"
 }
 
@@ -89,56 +107,56 @@ export const scenes: Arr.NonEmptyReadonlyArray<Scene> = [
       [Fault.rateLimited({ retryAfter: "5 seconds" })]
     ],
     ends: "answer",
-    limits: { patience: "1 second" }
+    policies: { patience: "1 second" }
   },
   {
     name: "outage",
     shows: "the primary is down, and the chain falls over to the next provider.",
     lookFor: "three attempts with backoff, no more while another provider is left, then the fallback.",
-    faults: [[Fault.overloaded()], answers, answers],
+    faults: [[Fault.overloaded()]],
     ends: "answer"
   },
   {
     name: "flaky",
     shows: "two 503s, then success: the same provider, after backoff.",
     lookFor: "two waits, each random up to its limit (full jitter), and no fallback.",
-    faults: [[Fault.overloaded(), Fault.overloaded(), Fault.ok()], answers, answers],
+    faults: [[Fault.overloaded(), Fault.overloaded(), Fault.ok()]],
     ends: "answer"
   },
   {
     name: "slow",
     shows: "the primary never answers, under a deadline of 4 seconds.",
     lookFor: "it gets half of what remains, no retry, and the next provider still has time to answer.",
-    faults: [[Fault.silence], answers, answers],
+    faults: [[Fault.silence]],
     ends: "answer",
-    limits: { deadline: "4 seconds" }
+    policies: { deadline: "4 seconds" }
   },
   {
     name: "truncated",
     shows: "bodies that are cut: 200 and half an answer is no answer.",
     lookFor: "ServerError (Truncated) twice, in two ways, and not half an answer but a whole one.",
-    faults: [[Fault.truncatedBody(), Fault.truncatedJson, Fault.ok()], answers, answers],
+    faults: [[Fault.truncatedBody(), Fault.truncatedJson, Fault.ok()]],
     ends: "answer"
   },
   {
     name: "bad-key",
     shows: "the primary's key is wrong.",
-    lookFor: "no retry, for asking again cannot cure it, and the fallback at once.",
-    faults: [[Fault.badKey], answers, answers],
+    lookFor: "no retry, for asking again cannot cure it, the fallback, and a circuit that opens at once.",
+    faults: [[Fault.badKey]],
     ends: "answer"
   },
   {
     name: "quota",
     shows: "429 because the credit is used up, which waiting does not cure.",
-    lookFor: "not RateLimited but ClientError (QuotaExhausted): no wait, the fallback at once.",
-    faults: [[Fault.quotaExhausted], answers, answers],
+    lookFor: "not RateLimited but ClientError (QuotaExhausted): no wait, and the circuit opens.",
+    faults: [[Fault.quotaExhausted]],
     ends: "answer"
   },
   {
     name: "invalid-request",
     shows: "the first provider says 400, and no other is asked. Ends with the error.",
     lookFor: "one attempt only: the next provider would say the same.",
-    faults: [[Fault.status(400)], answers, answers],
+    faults: [[Fault.status(400)]],
     ends: "error"
   },
   {
@@ -147,7 +165,7 @@ export const scenes: Arr.NonEmptyReadonlyArray<Scene> = [
     lookFor: "each gets half of what remains, the last one all of it, and the call ends after 4 s sharp.",
     faults: [[Fault.silence], [Fault.silence], [Fault.silence]],
     ends: "error",
-    limits: { deadline: "4 seconds" }
+    policies: { deadline: "4 seconds" }
   },
   {
     name: "all-down",
@@ -155,6 +173,48 @@ export const scenes: Arr.NonEmptyReadonlyArray<Scene> = [
     lookFor: "the error that surfaces is the first provider's, however the others fail.",
     faults: [[Fault.overloaded()], [Fault.resetBeforeHeaders], [Fault.htmlBadGateway]],
     ends: "error"
+  },
+  {
+    name: "breaker",
+    shows: "the primary is down for a while, and a circuit breaker keeps calls away from it.",
+    lookFor: "the circuit opens, calls skip it, one probe fails, the next one closes it.",
+    faults: [[...Arr.replicate(Fault.overloaded(), 5), Fault.ok()]],
+    calls: [{}, {}, {}, { after: "2 seconds" }, { after: "2 seconds" }, {}],
+    ends: "answer",
+    policies: { circuit: { failures: 4, openFor: "2 seconds" } }
+  },
+  {
+    name: "budget",
+    shows: "the only provider fails, and retries are paid from each user's own budget.",
+    lookFor: "anna's calls are denied a retry once hers is spent; ben still has his.",
+    models: ["gpt-4o"],
+    faults: [[...Arr.replicate(Fault.overloaded(), 5), Fault.ok()]],
+    calls: [{ user: "anna" }, { user: "anna" }, { user: "ben", ends: "answer" }],
+    ends: "error",
+    policies: { budget: { initial: 2, ratio: 0.2 } }
+  },
+  {
+    name: "pause",
+    shows: "one call is told to wait, and the others do not ask either.",
+    lookFor: "calls 2 and 3 skip the first provider, and call 3 waits for the last as call 2 has to.",
+    models: ["gpt-4o", "claude-haiku-4-5"],
+    faults: [
+      [Fault.rateLimited({ retryAfter: "8 seconds" })],
+      [Fault.ok(), Fault.rateLimited({ retryAfter: "2 seconds" }), Fault.ok()]
+    ],
+    calls: [{}, { after: "1 second" }, { after: "1 second" }],
+    overlapping: true,
+    ends: "answer"
+  },
+  {
+    name: "bulkhead",
+    shows: "four calls at once, and one at a time is allowed at each provider.",
+    lookFor: "the others turn to the next provider, and wait in line at the last one.",
+    faults: [[Fault.slow("600 millis")], [Fault.slow("800 millis")], [Fault.slow("1 second"), Fault.ok()]],
+    calls: [{}, {}, {}, {}],
+    overlapping: true,
+    ends: "answer",
+    policies: { maxConcurrent: 1 }
   }
 ]
 

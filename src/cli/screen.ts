@@ -49,3 +49,7 @@ export const layer: Layer.Layer<Screen, never, Terminal.Terminal> = Layer.effect
 /** Lines that stay, on the screen in the context. */
 export const print = (...lines: ReadonlyArray<AnsiDoc.AnsiDoc>): Effect.Effect<void, never, Screen> =>
   Effect.flatMap(Screen, (screen) => screen.print(...lines))
+
+/** A line that the next one replaces, on the screen in the context. */
+export const pass = (line: AnsiDoc.AnsiDoc): Effect.Effect<void, never, Screen> =>
+  Effect.flatMap(Screen, (screen) => screen.pass(line))

@@ -9,6 +9,7 @@ import type { AnsiDoc } from "@effect/printer-ansi/AnsiDoc"
 import * as Doc from "@effect/printer/Doc"
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
 import { pipe } from "effect/Function"
 import type { CallReport } from "../CallReport.js"
 import type { CallError } from "../ProviderError.js"
@@ -18,11 +19,30 @@ const controlCharacters = /[^\P{Cc}\n\t]/gu
 
 /** The answer, and who gave it. */
 export const answer = (text: string, report: CallReport | undefined): ReadonlyArray<AnsiDoc> => {
-  const last = report?.attempts.at(-1)
+  const by = report?.answeredBy
   const lines = text.replace(controlCharacters, "").split("\n")
   return [
-    styled(last === undefined ? "Answer" : `Answer from ${nameOf(last)}`, Ansi.bold, Ansi.green),
+    styled(by === undefined ? "Answer" : `Answer from ${nameOf(by)}`, Ansi.bold, Ansi.green),
     ...(text === "" ? [dim("  (no text)")] : lines.map((line) => Doc.text(`  ${line}`)))
+  ]
+}
+
+/** How many of several calls were answered, and by whom. */
+export const answers = (
+  calls: ReadonlyArray<{
+    readonly outcome: Either.Either<unknown, unknown>
+    readonly report: CallReport | undefined
+  }>
+): ReadonlyArray<AnsiDoc> => {
+  const answered = calls.filter(({ outcome }) => Either.isRight(outcome))
+  const names = answered.map(({ report }) => nameOf(report?.answeredBy ?? {}))
+  const by = Arr.dedupe(names).map((name) => `${names.filter((other) => other === name).length} by ${name}`)
+  return [
+    styled(
+      [`${answered.length} of ${calls.length} calls answered`, ...by].join(", "),
+      Ansi.bold,
+      answered.length === calls.length ? Ansi.green : Ansi.red
+    )
   ]
 }
 
@@ -52,34 +72,42 @@ const row = (who: string, width: number, cells: ReadonlyArray<string>, denied: s
 const total = (durations: ReadonlyArray<Duration.Duration>): Duration.Duration =>
   durations.reduce(Duration.sum, Duration.zero)
 
-/** A row for each provider, one for all of them, and the fallbacks between them. */
-export const summary = (report: CallReport, width: number): ReadonlyArray<AnsiDoc> => {
+/** A row for each provider, one for all of them, and the fallbacks between them, in calls that took so long together. */
+export const summary = (
+  reports: ReadonlyArray<CallReport>,
+  took: Duration.Duration,
+  width: number
+): ReadonlyArray<AnsiDoc> => {
+  const attempts = reports.flatMap((report) => report.attempts)
+  const waits = reports.flatMap((report) => report.waits)
+  const denials = reports.flatMap((report) => report.denials)
   const rows = pipe(
-    [...report.attempts, ...report.denials],
+    [...attempts, ...waits, ...denials],
     Arr.map(nameOf),
     Arr.dedupe,
     Arr.map((name) => {
-      const attempts = report.attempts.filter((attempt) => nameOf(attempt) === name)
-      const denials = report.denials.filter((denial) => nameOf(denial) === name).map((denial) => denial.by)
+      const own = attempts.filter((attempt) => nameOf(attempt) === name)
+      const by = denials.filter((denial) => nameOf(denial) === name).map((denial) => denial.by)
       return row(name, width, [
-        `${attempts.length}`,
-        `${attempts.filter((attempt) => attempt.resend > 0).length}`,
-        duration(total(attempts.map((attempt) => attempt.duration))),
-        duration(total(attempts.map((attempt) => attempt.waitedBefore)))
-      ], denials.length === 0 ? nothing : Arr.dedupe(denials).join(", "))
+        `${own.length}`,
+        `${own.filter((attempt) => attempt.resend > 0).length}`,
+        duration(total(own.map((attempt) => attempt.duration))),
+        duration(total(waits.filter((wait) => nameOf(wait) === name).map((wait) => wait.duration)))
+      ], by.length === 0 ? nothing : Arr.dedupe(by).join(", "))
     })
   )
   const inAll = [
-    `${report.attempts.length}`,
-    `${report.retries}`,
-    duration(report.worked),
-    duration(report.waited)
+    `${attempts.length}`,
+    `${reports.reduce((sum, { retries }) => sum + retries, 0)}`,
+    duration(total(reports.map(({ worked }) => worked))),
+    duration(total(reports.map(({ waited }) => waited)))
   ]
+  const fallbacks = reports.reduce((sum, { fallbacks }) => sum + fallbacks, 0)
   return [
     title("Summary"),
     dim(row("", width, headings, "denied by")),
     ...rows.map(Doc.text),
     Doc.annotate(Doc.text(row("in all", width, inAll, "")), Ansi.bold),
-    Doc.text(`  ${count(report.fallbacks, "fallback", "fallbacks")}, ${duration(report.duration)} from first to last`)
+    Doc.text(`  ${count(fallbacks, "fallback", "fallbacks")}, ${duration(took)} from first to last`)
   ]
 }

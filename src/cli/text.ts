@@ -29,6 +29,12 @@ export const nameOf = ({ model, provider }: Target): string => {
 export const reasonOf = (error: CallError): string | undefined =>
   "reason" in error ? error.reason : "scope" in error ? error.scope : undefined
 
+/** `ServerError (Overloaded)`. */
+export const outcomeOf = (error: CallError): string => {
+  const reason = reasonOf(error)
+  return reason === undefined ? error._tag : `${error._tag} (${reason})`
+}
+
 /** `1 retry`, `2 retries`. */
 export const count = (n: number, one: string, many: string): string => `${n} ${n === 1 ? one : many}`
 

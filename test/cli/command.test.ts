@@ -44,6 +44,15 @@ const attempts = (shown: string): ReadonlyArray<string> =>
     ([, model, outcome]) => `${model} ${outcome}`
   )
 
+const assertInOrder = (shown: string, parts: ReadonlyArray<string>): void => {
+  let from = 0
+  parts.forEach((part) => {
+    const at = shown.indexOf(part, from)
+    assertTrue(at >= 0, `${part} is not in its place in:\n${shown}`)
+    from = at + part.length
+  })
+}
+
 const times = <A>(n: number, value: A): ReadonlyArray<A> => Array.from({ length: n }, () => value)
 
 describe("npm start", () => {
@@ -51,24 +60,23 @@ describe("npm start", () => {
     Effect.gen(function*() {
       const { shown, tag } = yield* start([SECRET_PROMPT])
       strictEqual(tag, "Success")
-      assertTrue(shown.startsWith("Demo: OPENAI_API_KEY is not set"))
+      assertTrue(shown.startsWith("Demo: no API key is set"))
       deepStrictEqual(attempts(shown), [
         ...times(3, "gpt-4o ServerError (Overloaded)"),
-        "gpt-4o-mini RateLimited",
-        "gpt-4.1-mini RateLimited",
-        "gpt-4.1-mini Success"
+        "claude-haiku-4-5 RateLimited",
+        "claude-haiku-4-5 Success"
       ])
-      const parts = [
+      assertInOrder(shown, [
+        "gpt-4o (OpenAI) > claude-haiku-4-5 (Anthropic)",
         "(backoff)",
-        "(Retry-After)",
         "denied by attempts",
-        "denied by patience",
-        "fallback to demo gpt-4o-mini",
-        "Answer from demo gpt-4.1-mini",
-        "This is gpt-4.1-mini",
+        "fallback to demo claude-haiku-4-5",
+        "(Retry-After)",
+        "Answer from demo claude-haiku-4-5",
+        "This is claude-haiku-4-5",
         "Summary"
-      ]
-      parts.forEach((part) => assertInclude(shown, part))
+      ])
+      assertFalse(shown.includes("Call 1 of"))
       assertFalse(shown.includes(SECRET_PROMPT))
       assertFalse(shown.includes("\u001b"))
       shown.split("\n").forEach((line) => assertTrue(line.length <= 100, line))
@@ -82,6 +90,7 @@ describe("npm start", () => {
       const { shown, tag } = yield* start(["Say", SECRET_PROMPT], environment, TestTerminal.make(true))
       strictEqual(tag, "Success")
       assertInclude(shown.split("\n")[0], `Live: calling ${server.url}/v1 with OPENAI_API_KEY.`)
+      assertInclude(shown, "Not asked: claude-haiku-4-5, as ANTHROPIC_API_KEY is not set.")
       assertInclude(shown, `127.0.0.1:${server.port} gpt-4o-mini`)
       assertFalse(shown.includes(SECRET_PROMPT))
       assertFalse(shown.includes(SECRET_KEY))
@@ -89,6 +98,67 @@ describe("npm start", () => {
       deepStrictEqual(sent.map((attempt) => attempt.model), ["gpt-4o", "gpt-4o-mini"])
       sent.forEach((attempt) => strictEqual(attempt.headers["authorization"], "<redacted>"))
     }).pipe(Effect.scoped))
+
+  it.live("asks both services with both keys, each in its own format", () =>
+    Effect.gen(function*() {
+      const [openai, anthropic] = yield* Effect.all([FaultServer.make(), FaultServer.make()])
+      yield* openai.script("gpt-4o", Fault.badKey)
+      const environment = {
+        OPENAI_API_KEY: SECRET_KEY,
+        OPENAI_BASE_URL: `${openai.url}/v1`,
+        ANTHROPIC_API_KEY: SECRET_KEY,
+        ANTHROPIC_BASE_URL: anthropic.url
+      }
+      const { shown, tag } = yield* start([SECRET_PROMPT], environment)
+      strictEqual(tag, "Success")
+      assertInOrder(shown, [
+        `Live: calling ${openai.url}/v1 with OPENAI_API_KEY.\nLive: calling ${anthropic.url} with ANTHROPIC_API_KEY.\n`,
+        `fallback to 127.0.0.1:${anthropic.port} claude-haiku-4-5`,
+        "This is claude-haiku-4-5"
+      ])
+      assertFalse(shown.includes("Not asked"))
+      assertFalse(shown.includes(SECRET_PROMPT))
+      assertFalse(shown.includes(SECRET_KEY))
+      deepStrictEqual((yield* openai.attempts).map(({ path }) => path), ["/v1/chat/completions"])
+      const sent = yield* anthropic.attempts
+      deepStrictEqual(sent.map(({ headers, path }) => [path, headers["x-api-key"]]), [["/v1/messages", "<redacted>"]])
+    }).pipe(Effect.scoped))
+
+  it.live("asks Anthropic alone with its key alone, and says who is left out", () =>
+    Effect.gen(function*() {
+      const server = yield* FaultServer.make()
+      const environment = { ANTHROPIC_API_KEY: SECRET_KEY, ANTHROPIC_BASE_URL: server.url }
+      const { shown, tag } = yield* start([], environment)
+      strictEqual(tag, "Success")
+      assertInOrder(shown, [
+        "Not asked: gpt-4o, as OPENAI_API_KEY is not set.",
+        "Not asked: gpt-4o-mini, as OPENAI_API_KEY is not set.",
+        "Chain     claude-haiku-4-5 (Anthropic)\n"
+      ])
+      deepStrictEqual((yield* server.attempts).map(({ model }) => model), ["claude-haiku-4-5"])
+    }).pipe(Effect.scoped))
+
+  it.live("refuses a model whose service has no key, when another one has", () =>
+    Effect.gen(function*() {
+      const claude = yield* start(["--model", "gpt-4o", "--model", "claude-x"], { OPENAI_API_KEY: SECRET_KEY })
+      strictEqual(claude.tag, "UsageError")
+      assertInclude(claude.said, "Cannot ask claude-x, as ANTHROPIC_API_KEY is not set.")
+      strictEqual(claude.shown, "")
+      const gpt = yield* start(["--model", "gpt-4o"], { ANTHROPIC_API_KEY: SECRET_KEY })
+      strictEqual(gpt.tag, "UsageError")
+      assertInclude(gpt.said, "Cannot ask gpt-4o, as OPENAI_API_KEY is not set.")
+    }))
+
+  it.live("plays models of both kinds without a key, and says how many attempts the last one has", () =>
+    Effect.gen(function*() {
+      const { shown, tag } = yield* start(["--model", "fault-bad-key", "--model", "claude-x"])
+      strictEqual(tag, "Success")
+      deepStrictEqual(attempts(shown), ["fault-bad-key ClientError (Authentication)", "claude-x Success"])
+      const alone = yield* start(["--model", "fault-503"])
+      strictEqual(alone.tag, "CallFailed")
+      assertInclude(alone.shown, "backoff from 200 ms to 1 s, 5 attempts\n")
+      deepStrictEqual(attempts(alone.shown), times(5, "fault-503 ServerError (Overloaded)"))
+    }))
 
   it.live("asks the models named, and a server on this machine without a key", () =>
     Effect.gen(function*() {
@@ -108,14 +178,20 @@ describe("npm start", () => {
       strictEqual(tag, "UsageError")
       assertInclude(said, "OPENAI_API_KEY is not set")
       strictEqual(shown, "")
+      const anthropic = yield* start([], { ANTHROPIC_BASE_URL: "https://llm.example.com" })
+      strictEqual(anthropic.tag, "UsageError")
+      assertInclude(anthropic.said, "ANTHROPIC_API_KEY is not set")
     }))
 
   it.live("says which setting cannot be used, and not its value", () =>
     Effect.gen(function*() {
-      const { said, tag } = yield* start([], { OPENAI_API_KEY: `${SECRET_KEY}\n` })
-      strictEqual(tag, "UsageError")
-      assertInclude(said, "apiKey")
-      assertFalse(said.includes(SECRET_KEY))
+      for (const key of ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]) {
+        const { said, tag } = yield* start([], { [key]: `${SECRET_KEY}\n` })
+        strictEqual(tag, "UsageError")
+        assertInclude(said, key)
+        assertInclude(said, "apiKey")
+        assertFalse(said.includes(SECRET_KEY))
+      }
     }))
 
   it.live("fails when there is no answer, with the error in plain words", () =>
@@ -163,32 +239,126 @@ describe("npm start", () => {
 })
 
 describe("scenes", () => {
-  const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
-    "rate-limited": [
-      "gpt-4o RateLimited",
-      "gpt-4o-mini RateLimited",
-      "gpt-4.1-mini RateLimited",
-      "gpt-4.1-mini Success"
-    ],
-    "all-wait": [
-      "gpt-4o RateLimited",
-      "gpt-4o-mini RateLimited",
-      "gpt-4.1-mini RateLimited",
-      "gpt-4o-mini Success"
-    ],
-    "outage": [...times(3, "gpt-4o ServerError (Overloaded)"), "gpt-4o-mini Success"],
-    "flaky": [...times(2, "gpt-4o ServerError (Overloaded)"), "gpt-4o Success"],
-    "slow": ["gpt-4o Timeout (Attempt)", "gpt-4o-mini Success"],
-    "truncated": [...times(2, "gpt-4o ServerError (Truncated)"), "gpt-4o Success"],
-    "bad-key": ["gpt-4o ClientError (Authentication)", "gpt-4o-mini Success"],
-    "quota": ["gpt-4o ClientError (QuotaExhausted)", "gpt-4o-mini Success"],
-    "invalid-request": ["gpt-4o ClientError (InvalidRequest)"],
-    "deadline": ["gpt-4o Timeout (Attempt)", "gpt-4o-mini Timeout (Attempt)", "gpt-4.1-mini Timeout (Deadline)"],
-    "all-down": [
-      ...times(3, "gpt-4o ServerError (Overloaded)"),
-      ...times(3, "gpt-4o-mini ServerError (Connection)"),
-      ...times(5, "gpt-4.1-mini ServerError (BadGateway)")
-    ]
+  /** For each scene its attempts, and what else is shown, in this order. */
+  const expected: Readonly<
+    Record<string, { readonly attempts: ReadonlyArray<string>; readonly shows?: ReadonlyArray<string> }>
+  > = {
+    "rate-limited": {
+      attempts: [
+        "gpt-4o RateLimited",
+        "claude-haiku-4-5 RateLimited",
+        "gpt-4o-mini RateLimited",
+        "gpt-4o-mini Success"
+      ]
+    },
+    "all-wait": {
+      attempts: [
+        "gpt-4o RateLimited",
+        "claude-haiku-4-5 RateLimited",
+        "gpt-4o-mini RateLimited",
+        "claude-haiku-4-5 Success"
+      ]
+    },
+    "outage": { attempts: [...times(3, "gpt-4o ServerError (Overloaded)"), "claude-haiku-4-5 Success"] },
+    "flaky": { attempts: [...times(2, "gpt-4o ServerError (Overloaded)"), "gpt-4o Success"] },
+    "slow": { attempts: ["gpt-4o Timeout (Attempt)", "claude-haiku-4-5 Success"] },
+    "truncated": { attempts: [...times(2, "gpt-4o ServerError (Truncated)"), "gpt-4o Success"] },
+    "bad-key": {
+      attempts: ["gpt-4o ClientError (Authentication)", "claude-haiku-4-5 Success"],
+      shows: ["circuit demo gpt-4o: Closed > Open (ClientError Authentication 401)", "denied by not retryable"]
+    },
+    "quota": {
+      attempts: ["gpt-4o ClientError (QuotaExhausted)", "claude-haiku-4-5 Success"],
+      shows: ["circuit demo gpt-4o: Closed > Open (ClientError QuotaExhausted 429)"]
+    },
+    "invalid-request": { attempts: ["gpt-4o ClientError (InvalidRequest)"] },
+    "deadline": {
+      attempts: ["gpt-4o Timeout (Attempt)", "claude-haiku-4-5 Timeout (Attempt)", "gpt-4o-mini Timeout (Deadline)"]
+    },
+    "all-down": {
+      attempts: [
+        ...times(3, "gpt-4o ServerError (Overloaded)"),
+        ...times(3, "claude-haiku-4-5 ServerError (Connection)"),
+        ...times(5, "gpt-4o-mini ServerError (BadGateway)")
+      ],
+      shows: ["3 attempts (5 at the last)"]
+    },
+    "breaker": {
+      attempts: [
+        ...times(3, "gpt-4o ServerError (Overloaded)"),
+        "claude-haiku-4-5 Success",
+        "gpt-4o ServerError (Overloaded)",
+        "claude-haiku-4-5 Success",
+        "claude-haiku-4-5 Success",
+        "gpt-4o ServerError (Overloaded)",
+        "claude-haiku-4-5 Success",
+        "gpt-4o Success",
+        "gpt-4o Success"
+      ],
+      shows: [
+        "a circuit for each model, opened by 4 failures in a row for 2 s",
+        "Call 1 of 6\n",
+        "Call 2 of 6\n",
+        "ServerError (Overloaded)",
+        "circuit demo gpt-4o: Closed > Open (ServerError Overloaded 503)",
+        "denied by circuit: the circuit of demo gpt-4o is not closed",
+        "Call 3 of 6\n               denied by circuit",
+        "Call 4 of 6, 2 s later\n               circuit demo gpt-4o: Open > HalfOpen\n",
+        "circuit demo gpt-4o: HalfOpen > Open (ServerError Overloaded 503)",
+        "Call 5 of 6, 2 s later\n               circuit demo gpt-4o: Open > HalfOpen\n",
+        "Success",
+        "circuit demo gpt-4o: HalfOpen > Closed\nCall 6 of 6\n",
+        "6 of 6 calls answered, 4 by demo claude-haiku-4-5, 2 by demo gpt-4o\n",
+        "4 fallbacks"
+      ]
+    },
+    "budget": {
+      attempts: [...times(5, "gpt-4o ServerError (Overloaded)"), "gpt-4o Success"],
+      shows: [
+        "a budget of 2 retries for each user, and 0.2 more for every call",
+        "Call 1 of 3, by anna\n",
+        "(backoff)",
+        "(backoff)",
+        "denied by budget",
+        "no answer: ServerError (Overloaded)\nCall 2 of 3, by anna\n",
+        "denied by budget",
+        "no answer: ServerError (Overloaded)\nCall 3 of 3, by ben\n",
+        "(backoff)",
+        "Success",
+        "1 of 3 calls answered, 1 by demo gpt-4o\n",
+        "This is how the scene is meant to end"
+      ]
+    },
+    "pause": {
+      attempts: [
+        "gpt-4o RateLimited",
+        "claude-haiku-4-5 Success",
+        "claude-haiku-4-5 RateLimited",
+        "claude-haiku-4-5 Success",
+        "claude-haiku-4-5 Success"
+      ],
+      shows: [
+        "Call 1 of 3\n",
+        "asks for a wait of 8 s",
+        "Call 2 of 3, 1 s later\n               denied by pause: demo gpt-4o asked everyone to wait",
+        "(Retry-After), then ask demo claude-haiku-4-5 again",
+        "Call 3 of 3, 1 s later\n               denied by pause: demo gpt-4o asked everyone to wait",
+        "(pause), as everyone was asked to, then ask demo claude-haiku-4-5\n",
+        "3 of 3 calls answered"
+      ]
+    },
+    "bulkhead": {
+      attempts: ["gpt-4o Success", "claude-haiku-4-5 Success", "gpt-4o-mini Success", "gpt-4o-mini Success"],
+      shows: [
+        "1 call at a time at each provider",
+        "Call 2 of 4\n               denied by bulkhead: as many calls as allowed are at demo gpt-4o",
+        "Call 3 of 4\n               denied by bulkhead: as many calls as allowed are at demo gpt-4o",
+        "denied by bulkhead: as many calls as allowed are at demo claude-haiku-4-5",
+        "Call 4 of 4\n               denied by bulkhead",
+        "at most (bulkhead), then ask demo gpt-4o-mini\n",
+        "4 of 4 calls answered"
+      ]
+    }
   }
 
   it("have an expectation each", () => {
@@ -205,7 +375,8 @@ describe("scenes", () => {
           assertTrue(shown.startsWith(`Scene ${name}: calling a local server`))
           assertInclude(shown, shows)
           assertInclude(shown, lookFor)
-          deepStrictEqual(attempts(shown), expected[name])
+          deepStrictEqual(attempts(shown), expected[name]?.attempts)
+          assertInOrder(shown, expected[name]?.shows ?? [])
           shown.split("\n").forEach((line) => assertTrue(line.length <= 100, line))
         }), { concurrency: "unbounded", discard: true }),
     20_000

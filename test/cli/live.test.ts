@@ -1,7 +1,7 @@
 import { describe, it } from "@effect/vitest"
 import { assertInclude, assertTrue, deepStrictEqual } from "@effect/vitest/utils"
-import { Duration } from "effect"
-import type { CallReport } from "effect-resilience"
+import { Duration, Redacted } from "effect"
+import type { CallReport, CircuitBreaker } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
 import * as Live from "../../src/cli/live.js"
 import { plain } from "./terminal.js"
@@ -77,16 +77,26 @@ describe("live", () => {
     deepStrictEqual(shown(waiting("Retry-After")), [
       "               wait 143 ms (Retry-After), then ask openai gpt-4o again"
     ])
+    deepStrictEqual(shown(waiting("pause")), [
+      "               wait 143 ms (pause), as everyone was asked to, then ask openai gpt-4o"
+    ])
+    deepStrictEqual(shown(waiting("bulkhead")), [
+      "               wait in line for 143 ms at most (bulkhead), then ask openai gpt-4o"
+    ])
   })
 
   it("explains each denial", () => {
     const all: ReadonlyArray<CallReport.DeniedBy> = [
       "attempts",
       "budget",
+      "bulkhead",
+      "circuit",
       "deadline",
       "not retryable",
       "patience",
-      "Retry-After too long"
+      "pause",
+      "Retry-After too long",
+      "unsupported"
     ]
     all.forEach((by) => {
       const [line = ""] = shown(denied(by))
@@ -100,6 +110,40 @@ describe("live", () => {
     deepStrictEqual(shown({ _tag: "FellBack", from: target, to: { ...target, model: "gpt-4o-mini" }, error }), [
       "               fallback to openai gpt-4o-mini"
     ])
+  })
+
+  it("shows where a circuit goes, and what opened it", () => {
+    const opened: CircuitBreaker.Transition = {
+      circuit: "openai gpt-4o",
+      from: "Closed",
+      to: "Open",
+      openedBy: { tag: "ServerError", reason: "Overloaded", status: 503 }
+    }
+    deepStrictEqual(
+      plain([
+        Live.transition(opened),
+        Live.transition({ ...opened, openedBy: { tag: "Timeout" } }),
+        Live.transition({ circuit: "openai gpt-4o", from: "HalfOpen", to: "Closed" })
+      ]),
+      [
+        "               circuit openai gpt-4o: Closed > Open (ServerError Overloaded 503)",
+        "               circuit openai gpt-4o: Closed > Open (Timeout)",
+        "               circuit openai gpt-4o: HalfOpen > Closed"
+      ]
+    )
+  })
+
+  it("says which of several calls the next lines are about, and how one of them failed", () => {
+    const limited = new ProviderError.RateLimited({ message: "slow down", detail: Redacted.make("the prompt") })
+    deepStrictEqual(
+      plain([
+        Live.titleOf(1, 3),
+        Live.titleOf(2, 3, { after: "2 seconds" }),
+        Live.titleOf(3, 3, { user: "anna" }),
+        Live.noAnswer(limited)
+      ]),
+      ["Call 1 of 3", "Call 2 of 3, 2 s later", "Call 3 of 3, by anna", "               no answer: RateLimited"]
+    )
   })
 
   it("shows an attempt under way as a passing line, and nothing lasting", () => {

@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual } from "@effect/vitest/utils"
-import { Duration, Redacted } from "effect"
+import { Duration, Either, Redacted } from "effect"
 import type { CallReport } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
 import * as Table from "../../src/cli/table.js"
@@ -31,7 +31,14 @@ const report: CallReport.CallReport = {
     attempt({ number: 3, model: "gpt-4o-mini", outcome: "Success", status: 200, duration: Duration.seconds(2) })
   ],
   answeredBy: { provider: "demo", model: "gpt-4o-mini" },
-  waits: [],
+  waits: [{
+    provider: "demo",
+    model: "gpt-4o",
+    reason: "backoff",
+    startedAfter: Duration.millis(10),
+    delay: Duration.millis(149),
+    duration: Duration.millis(150)
+  }],
   retries: 1,
   fallbacks: 1,
   denials: [{ provider: "demo", model: "gpt-4o", by: "attempts" }],
@@ -43,7 +50,7 @@ const report: CallReport.CallReport = {
 
 describe("table", () => {
   it("has a row for each provider and one for all of them", () => {
-    deepStrictEqual(plain(Table.summary(report, 16)), [
+    deepStrictEqual(plain(Table.summary([report], report.duration, 16)), [
       "Summary",
       "                    attempts   retries    worked    waited  denied by",
       "  demo gpt-4o              2         1     20 ms    150 ms  attempts",
@@ -56,7 +63,7 @@ describe("table", () => {
   it("has a row for a provider that was denied before it was asked", () => {
     const denials: CallReport.CallReport["denials"] = [{ provider: "demo", model: "late", by: "deadline" }]
     deepStrictEqual(
-      plain(Table.summary({ ...report, denials }, 16))[4],
+      plain(Table.summary([{ ...report, denials }], report.duration, 16))[4],
       "  demo late                0         0      0 ms      0 ms  deadline"
     )
   })
@@ -64,7 +71,25 @@ describe("table", () => {
   it("says each reason for a denial once", () => {
     const by = (by: CallReport.DeniedBy) => ({ provider: "demo", model: "gpt-4o", by })
     const denials = [by("attempts"), by("attempts"), by("deadline")]
-    assertTrue(plain(Table.summary({ ...report, denials }, 16))[2]?.endsWith("  attempts, deadline"))
+    assertTrue(plain(Table.summary([{ ...report, denials }], report.duration, 16))[2]?.endsWith("  attempts, deadline"))
+  })
+
+  it("sums several calls up, and says how many were answered, by whom", () => {
+    const failed = {
+      outcome: Either.left("down"),
+      report: { ...report, attempts: [attempt({})], waits: [], answeredBy: undefined }
+    }
+    const calls = [failed, { outcome: Either.right("Hello"), report }]
+    deepStrictEqual(plain(Table.answers(calls)), ["1 of 2 calls answered, 1 by demo gpt-4o-mini"])
+    deepStrictEqual(plain(Table.answers([failed])), ["0 of 1 calls answered"])
+    deepStrictEqual(plain(Table.summary(calls.map(({ report }) => report), Duration.seconds(5), 16)), [
+      "Summary",
+      "                    attempts   retries    worked    waited  denied by",
+      "  demo gpt-4o              3         1     30 ms    150 ms  attempts",
+      "  demo gpt-4o-mini         1         0       2 s      0 ms  -",
+      "  in all                   4         2    4.04 s    300 ms",
+      "  2 fallbacks, 5 s from first to last"
+    ])
   })
 
   it("shows the answer and who gave it", () => {
