@@ -11,41 +11,21 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
-import * as ScheduleDecision from "effect/ScheduleDecision"
 import type { ChatRequest, Service } from "./ChatProvider.js"
 import { ChatProvider } from "./ChatProvider.js"
 import * as CircuitBreaker from "./CircuitBreaker.js"
-import * as Deadline from "./Deadline.js"
-import * as IdempotencyKey from "./IdempotencyKey.js"
-import { floored } from "./internal/backoff.js"
-import { LatencyWindow } from "./internal/latency.js"
-import { Pauses } from "./internal/pauses.js"
 import type { CircuitOpen, RateLimited, Target, Timeout } from "./ProviderError.js"
-import { isCallError, timedOut } from "./ProviderError.js"
-import * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import { Alternatives } from "./runtime/alternatives.js"
-import { Bulkhead } from "./runtime/bulkhead.js"
-import { Rejection, throughBulkhead, throughCircuit, untilResumed } from "./runtime/gates.js"
 import * as OptionsOf from "./runtime/options.js"
-import {
-  attemptAround,
-  chatCall,
-  denied,
-  openAttempt,
-  recordAttempt,
-  recordCall,
-  waiting,
-  withAttempt
-} from "./runtime/recorder.js"
-import { clockOf, timeLimit } from "./runtime/timeLimit.js"
+import type { Settings, Shared } from "./runtime/protection.js"
+import * as Protection from "./runtime/protection.js"
+import { chatCall } from "./runtime/recorder.js"
 
 /**
  * Options of `make` and `layer`.
@@ -113,19 +93,6 @@ export interface Resilience {
  */
 export type Raised = Timeout | CircuitOpen | RateLimited
 
-const nanosToMillis = (nanos: bigint): number => Number(nanos) / 1e6
-
-/** Options that were checked. */
-interface Settings {
-  readonly attemptTimeout: number
-  readonly policy: RetryPolicy.Prepared
-  readonly circuitBreaker: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false
-  readonly maxConcurrent: number | undefined
-}
-
-/** A slot is not waited for any longer, however long an attempt may take. */
-const MAX_QUEUE_MILLIS = 60_000
-
 const settingsOf = (options: Options): Settings => {
   const timeout = OptionsOf.positiveDuration("attemptTimeout", options.attemptTimeout ?? "60 seconds")
   return {
@@ -138,7 +105,7 @@ const settingsOf = (options: Options): Settings => {
   }
 }
 
-/** A probe that hangs longer than an attempt may take is given up on. */
+/** A probe that hangs longer than an attempt may take is given up on. Bad options are refused now, not by a call. */
 const circuitOptionsOf = (
   options: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false,
   attemptTimeout: Duration.Duration
@@ -151,170 +118,7 @@ const circuitOptionsOf = (
   return withTimeout
 }
 
-/** What is shared beyond one set of policies, if the program provides it. */
-interface Shared {
-  readonly registry?: CircuitBreaker.RegistryService | undefined
-  readonly credential?: string | undefined
-}
-
-const build = (settings: Settings, shared: Shared): Resilience => {
-  const latency = new LatencyWindow()
-  const pauses = new Pauses()
-  const bulkhead = settings.maxConcurrent === undefined ? undefined : new Bulkhead(settings.maxConcurrent)
-  const ownBudget = RetryBudget.unsafeMake()
-  const policy = settings.policy.make(Effect.map(
-    Clock.currentTimeNanos,
-    (now) => Duration.millis(latency.median(nanosToMillis(now)) ?? Duration.toMillis(Deadline.defaultReserve))
-  ))
-
-  const circuitOf = circuits(settings.circuitBreaker, shared)
-
-  const attempt = <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    target: Target,
-    context: Context.Context<R>
-  ): Effect.Effect<A, E | Timeout> =>
-    Effect.withFiberRuntime((fiber, status) => {
-      const clock = clockOf(fiber)
-      const startedAt = clock.unsafeCurrentTimeNanos()
-      const limit = Math.min(settings.attemptTimeout, shareOf(context, startedAt))
-      const open = openAttempt(context, policy, target, startedAt)
-      const limited = timeLimit(self, {
-        fiber,
-        status,
-        context: withAttempt(context, open),
-        limit,
-        onTimeout: () =>
-          Effect.fail(timedOut("Attempt", Duration.millis(limit), { ...open.target, requestId: open.requestId })),
-        onEnd: () => {
-          open.over = true
-        }
-      })
-      const noted = Effect.mapBoth(limited, {
-        onSuccess: (value) => {
-          const now = clock.unsafeCurrentTimeNanos()
-          latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
-          return value
-        },
-        onFailure: (error) => {
-          if (isCallError(error) && error._tag === "RateLimited" && error.retryAfter !== undefined) {
-            pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), clock.unsafeCurrentTimeNanos())
-          }
-          return error
-        }
-      })
-      return recordAttempt(noted, open)
-    })
-
-  const admitted = <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    target: Target,
-    context: Context.Context<R>
-  ): Effect.Effect<A, E | Timeout | Rejection> =>
-    Effect.suspend(() => {
-      const once = attempt(self, target, context)
-      const guarded = circuitOf === undefined
-        ? once
-        : Effect.flatMap(circuitOf(target), (circuit) => throughCircuit(once, circuit, target, context))
-      const slotted = bulkhead === undefined
-        ? guarded
-        : throughBulkhead(guarded, bulkhead, target, Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout))
-      return pauses.none
-        ? slotted
-        : Effect.zipRight(untilResumed(pauses, keyOf(target), target, settings.policy), slotted)
-    })
-
-  /** Would the circuit admit another attempt after so long, or is that not worth waiting for? */
-  const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> =>
-    circuitOf === undefined
-      ? Effect.succeed(true)
-      : Effect.map(
-        Effect.flatMap(circuitOf(target), (circuit) => circuit.state),
-        (state) =>
-          state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
-      )
-
-  const retry = <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    target: Target,
-    context: Context.Context<R>,
-    error: E | Timeout,
-    state: unknown
-  ): Effect.Effect<A, E | Timeout> =>
-    Effect.gen(function*() {
-      // The budget is asked last, below: a policy of the user's must not take from it as well.
-      const [next, delay, decision] = yield* Effect.provideService(
-        policy.step(yield* Clock.currentTimeMillis, error, state),
-        RetryBudget.CurrentBudget,
-        undefined
-      )
-      if (ScheduleDecision.isDone(decision)) {
-        return yield* Effect.fail(error)
-      }
-      if (!(yield* admits(target, delay))) {
-        yield* denied("circuit", target)
-        return yield* Effect.fail(error)
-      }
-      const allowed = RetryPolicy.budgetAllows(error, Duration.toMillis(delay))
-      if (!(yield* Effect.provide(allowed, context))) {
-        yield* denied("budget")
-        return yield* Effect.fail(error)
-      }
-      yield* waiting(delay, reasonOf(error, delay))
-      yield* Effect.sleep(delay)
-      return yield* Effect.catchAll(
-        admitted(self, target, context),
-        (again) =>
-          again instanceof Rejection
-            ? Effect.zipRight(denied(again.by, target), Effect.fail(error))
-            : retry(self, target, context, again, next)
-      )
-    })
-
-  const call = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E | Raised, R> =>
-    Effect.contextWithEffect((context: Context.Context<R>) =>
-      Effect.withFiberRuntime<A, E | Raised>((fiber) => {
-        const retries = attemptAround(context) === undefined
-        const inside = retries
-          ? RetryBudget.unsafeDeposit(
-            IdempotencyKey.ensure(context),
-            clockOf(fiber).unsafeCurrentTimeNanos(),
-            ownBudget
-          )
-          : context
-        return Effect.catchAll(
-          admitted(self, target, inside),
-          (error): Effect.Effect<A, E | Raised> =>
-            error instanceof Rejection
-              ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
-              : retries
-              ? retry(self, target, inside, error, policy.initial)
-              : Effect.fail(error)
-        )
-      })
-    )
-
-  return { protect: (self, target = {}) => recordCall(call(self, target)) }
-}
-
-const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
-
-/** Where the circuit is found that an attempt at a target has to pass. */
-const circuits = (
-  options: Settings["circuitBreaker"],
-  { credential = "", registry = CircuitBreaker.unsafeMakeRegistry() }: Shared
-): ((target: Target) => Effect.Effect<CircuitBreaker.CircuitBreaker>) | undefined => {
-  if (options === false) {
-    return undefined
-  }
-  if (CircuitBreaker.isCircuitBreaker(options)) {
-    const found = Effect.succeed(options)
-    return () => found
-  }
-  return (target) => registry.get(`${keyOf(target)} ${credential}`, () => ({ name: nameOf(target), ...options }))
-}
-
-const nameOf = (target: Target): string => keyOf(target).trim() || "default"
+const build = (settings: Settings, shared: Shared): Resilience => ({ protect: Protection.build(settings, shared) })
 
 /**
  * `make` for the rare place that cannot run an effect.
@@ -323,20 +127,6 @@ const nameOf = (target: Target): string => keyOf(target).trim() || "default"
  * @category constructors
  */
 export const unsafeMake = (options: Options = {}): Resilience => build(settingsOf(options), {})
-
-/** While another provider is left under a deadline, an attempt gets half of what remains, in whole milliseconds. */
-const shareOf = (context: Context.Context<never>, now: bigint): number => {
-  const deadline = Context.get(context, Deadline.CurrentDeadline)
-  return Option.isSome(deadline) && Context.get(context, Alternatives).left > 0
-    ? Math.max(0, Math.floor(nanosToMillis(deadline.value.at - now) / 2))
-    : Infinity
-}
-
-/** What decided a wait: the server, unless the backoff was longer than what it asked for and its spread. */
-const reasonOf = (error: unknown, delay: Duration.Duration) => {
-  const asked = isCallError(error) && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : undefined
-  return asked === undefined || Duration.toMillis(delay) > floored(0, asked, true, 1) ? "backoff" : "Retry-After"
-}
 
 /** The registry of the program, if it provides one. */
 const sharedRegistry = Effect.map(Effect.serviceOption(CircuitBreaker.Registry), Option.getOrUndefined)

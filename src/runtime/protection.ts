@@ -1,0 +1,227 @@
+/**
+ * One call under all policies: its attempts one after the other, each through the gates and within its time.
+ *
+ * The way of a call that succeeds at once is kept short, since nearly all do: no schedule is stepped, no wait is thought
+ * of, and what most calls do not need (a pause in force, a bulkhead, a circuit) costs a comparison. What is remembered
+ * between calls is made here, once, and shared by all of them.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as CircuitBreaker from "../CircuitBreaker.js"
+import * as Deadline from "../Deadline.js"
+import * as IdempotencyKey from "../IdempotencyKey.js"
+import { floored } from "../internal/backoff.js"
+import { LatencyWindow } from "../internal/latency.js"
+import { Pauses } from "../internal/pauses.js"
+import type { CircuitOpen, RateLimited, Target, Timeout } from "../ProviderError.js"
+import { isCallError, timedOut } from "../ProviderError.js"
+import * as RetryBudget from "../RetryBudget.js"
+import * as RetryPolicy from "../RetryPolicy.js"
+import { Alternatives } from "./alternatives.js"
+import { Bulkhead } from "./bulkhead.js"
+import { Rejection, throughBulkhead, throughCircuit, untilResumed } from "./gates.js"
+import { attemptAround, denied, openAttempt, recordAttempt, recordCall, waiting, withAttempt } from "./recorder.js"
+import { clockOf, timeLimit } from "./timeLimit.js"
+
+/** What a protected call can fail with besides what the effect fails with. */
+export type Raised = Timeout | CircuitOpen | RateLimited
+
+/** Options that were checked; times are milliseconds. */
+export interface Settings {
+  readonly attemptTimeout: number
+  readonly policy: RetryPolicy.Prepared
+  readonly circuitBreaker: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false
+  readonly maxConcurrent: number | undefined
+}
+
+/** What is shared beyond one set of policies, if the program provides it. */
+export interface Shared {
+  readonly registry?: CircuitBreaker.RegistryService | undefined
+  readonly credential?: string | undefined
+}
+
+/** A slot is not waited for any longer, however long an attempt may take. */
+const MAX_QUEUE_MILLIS = 60_000
+
+const nanosToMillis = (nanos: bigint): number => Number(nanos) / 1e6
+
+/** While another provider is left under a deadline, an attempt gets half of what remains, in whole milliseconds. */
+const shareOf = (context: Context.Context<never>, now: bigint): number => {
+  const deadline = Context.get(context, Deadline.CurrentDeadline)
+  return Option.isSome(deadline) && Context.get(context, Alternatives).left > 0
+    ? Math.max(0, Math.floor(nanosToMillis(deadline.value.at - now) / 2))
+    : Infinity
+}
+
+/** What decided a wait: the server, unless the backoff was longer than what it asked for and its spread. */
+const reasonOf = (error: unknown, delay: Duration.Duration) => {
+  const asked = isCallError(error) && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : undefined
+  return asked === undefined || Duration.toMillis(delay) > floored(0, asked, true, 1) ? "backoff" : "Retry-After"
+}
+
+const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
+
+/** Where the circuit is found that an attempt at a target has to pass. */
+const circuits = (
+  options: Settings["circuitBreaker"],
+  { credential = "", registry = CircuitBreaker.unsafeMakeRegistry() }: Shared
+): ((target: Target) => Effect.Effect<CircuitBreaker.CircuitBreaker>) | undefined => {
+  if (options === false) {
+    return undefined
+  }
+  if (CircuitBreaker.isCircuitBreaker(options)) {
+    const found = Effect.succeed(options)
+    return () => found
+  }
+  return (target) => registry.get(`${keyOf(target)} ${credential}`, () => ({ name: nameOf(target), ...options }))
+}
+
+const nameOf = (target: Target): string => keyOf(target).trim() || "default"
+
+/** The policies of these settings, with a memory of their own. */
+export const build = (
+  settings: Settings,
+  shared: Shared
+): <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target) => Effect.Effect<A, E | Raised, R> => {
+  const latency = new LatencyWindow()
+  const pauses = new Pauses()
+  const bulkhead = settings.maxConcurrent === undefined ? undefined : new Bulkhead(settings.maxConcurrent)
+  const ownBudget = RetryBudget.unsafeMake()
+  const policy = settings.policy.make(Effect.map(
+    Clock.currentTimeNanos,
+    (now) => Duration.millis(latency.median(nanosToMillis(now)) ?? Duration.toMillis(Deadline.defaultReserve))
+  ))
+
+  const circuitOf = circuits(settings.circuitBreaker, shared)
+
+  const attempt = <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    target: Target,
+    context: Context.Context<R>
+  ): Effect.Effect<A, E | Timeout> =>
+    Effect.withFiberRuntime((fiber, status) => {
+      const clock = clockOf(fiber)
+      const startedAt = clock.unsafeCurrentTimeNanos()
+      const limit = Math.min(settings.attemptTimeout, shareOf(context, startedAt))
+      const open = openAttempt(context, policy, target, startedAt)
+      const limited = timeLimit(self, {
+        fiber,
+        status,
+        context: withAttempt(context, open),
+        limit,
+        onTimeout: () =>
+          Effect.fail(timedOut("Attempt", Duration.millis(limit), { ...open.target, requestId: open.requestId })),
+        onEnd: () => {
+          open.over = true
+        }
+      })
+      const noted = Effect.mapBoth(limited, {
+        onSuccess: (value) => {
+          const now = clock.unsafeCurrentTimeNanos()
+          latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
+          return value
+        },
+        onFailure: (error) => {
+          if (isCallError(error) && error._tag === "RateLimited" && error.retryAfter !== undefined) {
+            pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), clock.unsafeCurrentTimeNanos())
+          }
+          return error
+        }
+      })
+      return recordAttempt(noted, open)
+    })
+
+  const admitted = <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    target: Target,
+    context: Context.Context<R>
+  ): Effect.Effect<A, E | Timeout | Rejection> =>
+    Effect.suspend(() => {
+      const once = attempt(self, target, context)
+      const guarded = circuitOf === undefined
+        ? once
+        : Effect.flatMap(circuitOf(target), (circuit) => throughCircuit(once, circuit, target, context))
+      const slotted = bulkhead === undefined
+        ? guarded
+        : throughBulkhead(guarded, bulkhead, target, Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout))
+      return pauses.none
+        ? slotted
+        : Effect.zipRight(untilResumed(pauses, keyOf(target), target, settings.policy), slotted)
+    })
+
+  /** Would the circuit admit another attempt after so long, or is that not worth waiting for? */
+  const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> =>
+    circuitOf === undefined
+      ? Effect.succeed(true)
+      : Effect.map(
+        Effect.flatMap(circuitOf(target), (circuit) => circuit.state),
+        (state) =>
+          state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
+      )
+
+  const retry = <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    target: Target,
+    context: Context.Context<R>,
+    error: E | Timeout,
+    state: unknown
+  ): Effect.Effect<A, E | Timeout> =>
+    Effect.gen(function*() {
+      // The budget is asked last, below: a policy of the user's must not take from it as well.
+      const [next, delay, decision] = yield* Effect.provideService(
+        policy.step(yield* Clock.currentTimeMillis, error, state),
+        RetryBudget.CurrentBudget,
+        undefined
+      )
+      if (ScheduleDecision.isDone(decision)) {
+        return yield* Effect.fail(error)
+      }
+      if (!(yield* admits(target, delay))) {
+        yield* denied("circuit", target)
+        return yield* Effect.fail(error)
+      }
+      const allowed = RetryPolicy.budgetAllows(error, Duration.toMillis(delay))
+      if (!(yield* Effect.provide(allowed, context))) {
+        yield* denied("budget")
+        return yield* Effect.fail(error)
+      }
+      yield* waiting(delay, reasonOf(error, delay))
+      yield* Effect.sleep(delay)
+      return yield* Effect.catchAll(
+        admitted(self, target, context),
+        (again) =>
+          again instanceof Rejection
+            ? Effect.zipRight(denied(again.by, target), Effect.fail(error))
+            : retry(self, target, context, again, next)
+      )
+    })
+
+  const call = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E | Raised, R> =>
+    Effect.contextWithEffect((context: Context.Context<R>) =>
+      Effect.withFiberRuntime<A, E | Raised>((fiber) => {
+        const retries = attemptAround(context) === undefined
+        const inside = retries
+          ? RetryBudget.unsafeDeposit(
+            IdempotencyKey.ensure(context),
+            clockOf(fiber).unsafeCurrentTimeNanos(),
+            ownBudget
+          )
+          : context
+        return Effect.catchAll(
+          admitted(self, target, inside),
+          (error): Effect.Effect<A, E | Raised> =>
+            error instanceof Rejection
+              ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
+              : retries
+              ? retry(self, target, inside, error, policy.initial)
+              : Effect.fail(error)
+        )
+      })
+    )
+
+  return (self, target = {}) => recordCall(call(self, target))
+}
