@@ -14,7 +14,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
@@ -23,12 +23,11 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type * as machine from "./internal/breaker.js"
-import { Keyed } from "./internal/keyed.js"
-import { CallWindow, Streak, TimeWindow } from "./internal/slidingWindow.js"
 import type { CircuitOpen, Target } from "./ProviderError.js"
 import { isCallError } from "./ProviderError.js"
-import { Circuit, millisOf, TypeId } from "./runtime/circuit.js"
+import { Circuit, TypeId } from "./runtime/circuit.js"
+import { isCalls, settingsOf } from "./runtime/circuitOptions.js"
+import { prepareRegistry } from "./runtime/circuitRegistry.js"
 import * as OptionsOf from "./runtime/options.js"
 
 export {
@@ -233,9 +232,6 @@ export const failureRate = (options: FailureRateOptions = {}): Trip => {
   }
 }
 
-const isCalls = (window: Duration.DurationInput | { readonly calls: number }): window is { readonly calls: number } =>
-  Predicate.hasProperty(window, "calls")
-
 /**
  * Opens at the nth failure in a row, however long the row took. Neutral outcomes do not break it. Throws a `RangeError`
  * unless `n` is a whole number of at least 1.
@@ -304,51 +300,6 @@ export interface Options {
   } | undefined
 }
 
-const millis = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
-
-const tripOf = (trip: Trip): machine.Trip => {
-  switch (trip._tag) {
-    case "FailureRate": {
-      const { minimumCalls, threshold, window } = trip
-      return {
-        empty: isCalls(window) ? new CallWindow(window.calls) : new TimeWindow(Duration.toMillis(window)),
-        trips: ({ calls, failures }) => calls >= minimumCalls && failures / calls >= threshold
-      }
-    }
-    case "ConsecutiveFailures":
-      return { empty: new Streak(), trips: ({ failures }) => failures >= trip.failures }
-  }
-}
-
-const isGrowth = (input: Duration.DurationInput | Growth): input is Growth =>
-  Predicate.isRecord(input) && !Duration.isDuration(input)
-
-const openForOf = (input: Duration.DurationInput | Growth): Pick<machine.Settings, "openFor" | "jitter"> => {
-  if (!isGrowth(input)) {
-    const base = millis(OptionsOf.finitePositiveDuration("openFor", input))
-    return { openFor: { base, factor: 1, cap: base }, jitter: "none" }
-  }
-  const base = millis(OptionsOf.finitePositiveDuration("openFor.base", input.base ?? "5 seconds"))
-  const cap = input.cap === undefined
-    ? Math.max(base, 15_000)
-    : millis(OptionsOf.finitePositiveDuration("openFor.cap", input.cap))
-  return {
-    openFor: { base, factor: OptionsOf.numberAtLeast("openFor.factor", 1, input.factor ?? 2), cap },
-    jitter: "equal"
-  }
-}
-
-const settingsOf = (options: Options): machine.Settings => ({
-  ...openForOf(options.openFor ?? {}),
-  trip: tripOf(options.trip ?? failureRate()),
-  maxOpenFor: millis(OptionsOf.finitePositiveDuration("maxOpenFor", options.maxOpenFor ?? "5 minutes")),
-  permits: OptionsOf.positiveCount("halfOpen.permits", options.halfOpen?.permits ?? 1),
-  successes: OptionsOf.positiveCount("halfOpen.successes", options.halfOpen?.successes ?? 1),
-  probeTimeout: millis(
-    OptionsOf.positiveDuration("halfOpen.probeTimeout", options.halfOpen?.probeTimeout ?? "60 seconds")
-  )
-})
-
 /**
  * The right to make one call.
  *
@@ -403,7 +354,7 @@ export const isCircuitBreaker = (value: unknown): value is CircuitBreaker => Pre
  * @category constructors
  */
 export const unsafeMake = (options: Options = {}): CircuitBreaker =>
-  new Circuit(options.name ?? "circuit", settingsOf(options))
+  new Circuit(options.name ?? "circuit", settingsOf(options, options.trip ?? failureRate()))
 
 /**
  * A closed circuit breaker. Throws a `RangeError` that names a bad option.
@@ -425,7 +376,7 @@ export const unsafeMake = (options: Options = {}): CircuitBreaker =>
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
-  const settings = settingsOf(options)
+  const settings = settingsOf(options, options.trip ?? failureRate())
   return Effect.sync(() => new Circuit(options.name ?? "circuit", settings))
 }
 
@@ -532,37 +483,14 @@ export interface RegistryService {
  */
 export class Registry extends Context.Tag("effect-resilience/CircuitBreaker/Registry")<Registry, RegistryService>() {}
 
-const prepareRegistry = (options: RegistryOptions): () => RegistryService => {
-  const capacity = OptionsOf.positiveCount("capacity", options.capacity ?? 1000)
-  const idleFor = millis(OptionsOf.positiveDuration("idleFor", options.idleFor ?? "10 minutes"))
-  return () => {
-    const circuits = new Keyed<CircuitBreaker>(capacity, idleFor, (circuit, reading) => circuit.worth(reading))
-    const kept = Effect.clockWith((clock) => Effect.succeed(circuits.kept(millisOf(clock))))
-    return {
-      get: (key, options = {}) =>
-        Effect.clockWith((clock) =>
-          Effect.succeed(circuits.get(
-            key,
-            millisOf(clock),
-            () => unsafeMake({ name: key, ...(Predicate.isFunction(options) ? options() : options) })
-          ))
-        ),
-      size: Effect.map(kept, (circuits) => circuits.length),
-      snapshot: Effect.flatMap(
-        kept,
-        Effect.forEach(([key, { name, state }]) => Effect.map(state, (state) => ({ key, name, state })))
-      )
-    }
-  }
-}
-
 /**
  * `makeRegistry` for the rare place that cannot run an effect.
  *
  * @since 0.1.0
  * @category registry
  */
-export const unsafeMakeRegistry = (options: RegistryOptions = {}): RegistryService => prepareRegistry(options)()
+export const unsafeMakeRegistry = (options: RegistryOptions = {}): RegistryService =>
+  prepareRegistry(options, unsafeMake)()
 
 /**
  * A registry to pass around by hand. Throws a `RangeError` that names a bad option.
@@ -571,7 +499,7 @@ export const unsafeMakeRegistry = (options: RegistryOptions = {}): RegistryServi
  * @category registry
  */
 export const makeRegistry = (options: RegistryOptions = {}): Effect.Effect<RegistryService> =>
-  Effect.sync(prepareRegistry(options))
+  Effect.sync(prepareRegistry(options, unsafeMake))
 
 /**
  * A registry as a service. Throws a `RangeError` that names a bad option.

@@ -247,6 +247,15 @@ describe("an open circuit", () => {
       deepStrictEqual((yield* rejected("b")).retryAfter, Duration.millis(3001))
     }))
 
+  it.effect("says of each opening what opened it, and not what opened the one before", () =>
+    Effect.gen(function*() {
+      const breaker = yield* opened()
+      strictEqual((yield* rejection(breaker)).openedBy?.tag, "ServerError")
+      yield* breaker.reset
+      yield* fails(breaker, 2, timeout("Attempt"))
+      strictEqual((yield* rejection(breaker)).openedBy?.tag, "Timeout")
+    }))
+
   it.effect("holds nothing of the provider's answer in what it says", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ ...quick, trip: CircuitBreaker.consecutiveFailures(1) })

@@ -56,7 +56,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       fc.constant("wait" as const),
       fc.oneof(
         fc.integer({ min: 1, max: 3500 }),
-        fc.constantFrom(1000, 5000, 10_000, 15_000, 30_000, 300_000),
+        fc.constantFrom(1000, 4000, 5000, 10_000, 15_000, 30_000, 60_000, 300_000),
         fc.integer({ min: -20_000, max: 0 })
       )
     )
