@@ -12,6 +12,8 @@ export default defineConfig({
     ]
   },
   test: {
+    // A failed attempt logs a warning, which here is what was meant to happen.
+    silent: "passed-only",
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     sequence: { concurrent: false }
   }

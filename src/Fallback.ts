@@ -199,7 +199,9 @@ const ask = (
       }
       const readyAt = earliest(links.map((one) => one.readyAt))
       const first = links.find((other) => other.readyAt === readyAt)
-      if (resumed || readyAt === undefined || first === undefined || links.some((one) => one.readyAt === undefined)) {
+      // Alone, a provider that was asked has been waited for by its own policies.
+      const exhausted = resumed || (links.length === 1 && wasSent(error))
+      if (exhausted || readyAt === undefined || first === undefined || links.some((one) => one.readyAt === undefined)) {
         return yield* Effect.fail(surfaced)
       }
       const delay = Duration.millis(floored(0, Math.max(0, Number(readyAt - now) / 1e6), true, yield* Random.next))

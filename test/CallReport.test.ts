@@ -102,6 +102,49 @@ describe("collect", () => {
       })
     }))
 
+  it.effect("tells what each wait was for, as it was decided and as it came to be, and who answered", () =>
+    Effect.gen(function*() {
+      const { reports } = yield* collected(protectedCall([
+        after("1 second", Effect.fail(overloaded())),
+        Effect.fail(rateLimited("5 seconds")),
+        Effect.succeed("answer")
+      ]))
+      const { answeredBy, waits } = onlyReport(reports)
+      deepStrictEqual(
+        waits.map(({ delay, duration, model, provider, reason, startedAfter }) =>
+          `${provider} ${model}: ${reason} at ${Duration.toMillis(startedAfter)}, ` +
+          `${Duration.toMillis(delay)} decided, ${Duration.toMillis(duration)} waited`
+        ),
+        [
+          "openai gpt-4o: backoff at 1000, 1000 decided, 1000 waited",
+          "openai gpt-4o: Retry-After at 2000, 5000 decided, 5000 waited"
+        ]
+      )
+      deepStrictEqual(answeredBy, { provider: "openai", model: "gpt-4o" })
+    }))
+
+  it.effect("tells a wait that was cut short as long as it lasted, and that nobody answered", () =>
+    Effect.gen(function*() {
+      const call = protectedCall([Effect.fail(rateLimited("30 seconds")), Effect.succeed("too late")])
+      const { reports } = yield* collected(Effect.timeoutOption(call, "10 seconds"))
+      const { answeredBy, outcome, waited, waits } = onlyReport(reports)
+      deepStrictEqual(
+        waits.map(({ delay, duration }) => [Duration.toSeconds(delay), Duration.toSeconds(duration)]),
+        [[30, 10]]
+      )
+      deepStrictEqual([Duration.toSeconds(waited), outcome, answeredBy], [10, "Interrupted", undefined])
+    }))
+
+  it.effect("counts as retries only what was made because of a failure", () =>
+    Effect.gen(function*() {
+      const provider = ScriptedProvider.layer(["one", "two"])
+      const ask = ChatProvider.complete(request)
+      const { protect } = yield* Resilience.make()
+      const { reports } = yield* collected(protect(Effect.provide(Effect.zipRight(ask, ask), provider)))
+      const { attempts, retries } = onlyReport(reports)
+      deepStrictEqual([attempts.length, retries], [2, 0])
+    }))
+
   it.effect("tells what each attempt failed with", () =>
     Effect.gen(function*() {
       const error = new ProviderError.RateLimited({ message: "429", status: 429, requestId: "req_1" })

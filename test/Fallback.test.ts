@@ -402,6 +402,13 @@ describe("when every provider asked for a wait", () => {
       deepStrictEqual(asked, [[0], [0, 8000]])
     }))
 
+  it.effect("a provider that stands alone has no second round: it was waited for by its own policies", () =>
+    Effect.gen(function*() {
+      const busy = Array.from({ length: 10 }, () => rateLimited("2 seconds"))
+      const { asked } = yield* play({ a: busy }, ([a = Layer.die("none")]) => Fallback.layer(a))
+      strictEqual(asked[0]?.length, 5)
+    }))
+
   it.effect("the chain resumes only once", () =>
     Effect.gen(function*() {
       const first = rateLimited("8 seconds")

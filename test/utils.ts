@@ -207,3 +207,14 @@ export const onlyReport = (reports: ReadonlyArray<CallReport.CallReport>): CallR
   }
   return report
 }
+
+/** A clock that only the test moves, and that costs nothing to move; there is no sleeping by it. */
+export const manualClock = () => {
+  let nanos = 0n
+  return {
+    clock: Object.assign(Clock.make(), { unsafeCurrentTimeNanos: () => nanos }),
+    move: (millis: number) => {
+      nanos += BigInt(millis) * 1_000_000n
+    }
+  }
+}

@@ -5,7 +5,7 @@
  */
 import * as cockatiel from "cockatiel"
 import type { ProviderError, RetryPolicy } from "effect-resilience"
-import { ChatProvider, Deadline, Fallback, Resilience } from "effect-resilience"
+import { ChatProvider, CircuitBreaker, Deadline, Fallback, Resilience, RetryBudget } from "effect-resilience"
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -66,18 +66,27 @@ const withCockatiel = (name: string, breaker: () => cockatiel.IBreaker): Contend
 export interface Tuning {
   readonly retry: RetryPolicy.Options
   readonly chain: Fallback.Options
+  readonly trip: CircuitBreaker.FailureRateOptions
+  readonly openFor: CircuitBreaker.Growth
+  /** Undefined: each provider has one of its own, with the defaults. */
+  readonly budget: RetryBudget.Options | undefined
 }
 
-export const defaults: Tuning = { retry: {}, chain: {} }
+export const defaults: Tuning = { retry: {}, chain: {}, trip: {}, openFor: {}, budget: undefined }
 
 /** This library with its defaults, unless a sweep changes them. */
 export const ours = (name = "effect-resilience", tuning: Tuning = defaults): Contender =>
   effectContender(name, (links, { attemptTimeout, deadline }) => {
     const [first, ...rest] = Arr.map(links, ({ service }) =>
       Layer.succeed(ChatProvider.ChatProvider, service).pipe(
-        Resilience.layer({ retry: tuning.retry, attemptTimeout })
+        Resilience.layer({
+          retry: tuning.retry,
+          attemptTimeout,
+          circuitBreaker: { trip: CircuitBreaker.failureRate(tuning.trip), openFor: tuning.openFor }
+        })
       ))
-    const call = ChatProvider.complete(request)
+    const budget = tuning.budget === undefined ? undefined : RetryBudget.unsafeMake(tuning.budget)
+    const call = ChatProvider.complete(request).pipe(Effect.provideService(RetryBudget.CurrentBudget, budget))
     const limited = deadline === undefined ? call : Deadline.within(call, deadline)
     return Effect.map(
       Layer.build(rest.length === 0 ? first : Fallback.layer(tuning.chain, first, ...rest)),

@@ -3,7 +3,7 @@
  *
  * One line each, in the library's own types, so that a name that does not exist is refused and not silently ignored.
  */
-import type { Fallback, RetryPolicy } from "effect-resilience"
+import type { CircuitBreaker, Fallback, RetryBudget, RetryPolicy } from "effect-resilience"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Tuning } from "./Contenders.js"
@@ -28,13 +28,37 @@ const chain = (options: (value: string) => Fallback.Options): Setter => (tuning,
   chain: { ...tuning.chain, ...options(value) }
 })
 
+const trip = (options: (value: string) => CircuitBreaker.FailureRateOptions): Setter => (tuning, value) => ({
+  ...tuning,
+  trip: { ...tuning.trip, ...options(value) }
+})
+
+const openFor = (options: (value: string) => CircuitBreaker.Growth): Setter => (tuning, value) => ({
+  ...tuning,
+  openFor: { ...tuning.openFor, ...options(value) }
+})
+
+const budget = (options: (value: string) => RetryBudget.Options): Setter => (tuning, value) => ({
+  ...tuning,
+  budget: { ...tuning.budget, ...options(value) }
+})
+
 const parameters: Readonly<Record<string, Setter>> = {
   "retry.maxAttempts": retry((value) => ({ maxAttempts: Number(value) })),
   "retry.base": retry((value) => ({ base: duration(value) })),
   "retry.factor": retry((value) => ({ factor: Number(value) })),
   "retry.cap": retry((value) => ({ cap: duration(value) })),
   "retry.maxRetryAfter": retry((value) => ({ maxRetryAfter: duration(value) })),
-  "fallback.patience": chain((value) => ({ patience: duration(value) }))
+  "fallback.patience": chain((value) => ({ patience: duration(value) })),
+  "breaker.threshold": trip((value) => ({ threshold: Number(value) })),
+  "breaker.minimumCalls": trip((value) => ({ minimumCalls: Number(value) })),
+  "breaker.window": trip((value) => ({ window: duration(value) })),
+  "breaker.base": openFor((value) => ({ base: duration(value) })),
+  "breaker.cap": openFor((value) => ({ cap: duration(value) })),
+  "budget.ratio": budget((value) => ({ ratio: Number(value) })),
+  "budget.initial": budget((value) => ({ initial: Number(value) })),
+  "budget.minPerSecond": budget((value) => ({ minPerSecond: Number(value) })),
+  "budget.ttl": budget((value) => ({ ttl: duration(value) }))
 }
 
 interface Variant {

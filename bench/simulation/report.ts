@@ -109,8 +109,9 @@ export const report = (
     "The real code of each contender, in virtual time, against the same model of a provider. Attempts are requests that",
     "arrived there, for each call; p50 and p99 are what users waited for whatever came, answer or error. A success counts",
     "within the deadline, if there is one. \"Back\" is the time from the end of the fault to that from which at least 90 % of",
-    "the calls begun in each 5 seconds succeed. Mean ± standard deviation over the seeds " +
-    `${seeds.join(", ")}; the same seed gives the same numbers.`,
+    "the calls begun in each 5 seconds succeed.",
+    "",
+    `Mean ± standard deviation over the seeds ${seeds.join(", ")}; the same seed gives the same numbers.`,
     "",
     ...scenarios.flatMap((scenario) => table(scenario, results.filter((result) => result.scenario === scenario))),
     `## Better than ${reference}`,

@@ -29,13 +29,15 @@ describe("virtual time", { timeout: 60_000 }, () => {
 
   it("wakes the earliest sleep first, and sleeps of equal end in the order they began", async () => {
     const { entries, write } = diary()
-    await simulate(1, () =>
-      Effect.forEach(
-        [["c", 20], ["a", 10], ["d", 20], ["b", 10], ["e", 20]] as const,
-        ([name, millis]) => Effect.zipRight(Effect.sleep(millis), write(name)),
-        { concurrency: "unbounded" }
-      ))
-    deepStrictEqual(entries, [[10, "a"], [10, "b"], [20, "c"], [20, "d"], [20, "e"]])
+    const sleeps = Array.from({ length: 100 }, (_, i) => [i % 2 === 0 ? 20 : 10, String(i)] as const)
+    await simulate(
+      1,
+      () =>
+        Effect.forEach(sleeps, ([millis, name]) => Effect.zipRight(Effect.sleep(millis), write(name)), {
+          concurrency: "unbounded"
+        })
+    )
+    deepStrictEqual(entries, [10, 20].flatMap((end) => sleeps.filter(([millis]) => millis === end)))
   })
 
   it("does not move on while a fiber or a promise can still do something at this instant", async () => {
@@ -48,9 +50,11 @@ describe("virtual time", { timeout: 60_000 }, () => {
         for (let i = 0; i < 3000; i++) {
           yield* Effect.yieldNow()
         }
-        for (let i = 0; i < 100; i++) {
-          yield* Effect.promise(() => Promise.resolve())
-        }
+        yield* Effect.promise(async () => {
+          for (let i = 0; i < 100; i++) {
+            await Promise.resolve()
+          }
+        })
         yield* Deferred.succeed(gate, undefined)
         yield* Fiber.join(timer)
       }))
