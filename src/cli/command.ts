@@ -133,7 +133,7 @@ const play = (scene: Scenes.Scene, prompt: string, models: Models, introduction:
     }
   }).pipe(Effect.scoped)
 
-/** With the policies that a program would have, which no longer are there to be watched. */
+/** Asks the real services, with waits as long as a program would have them. */
 const callServices = (links: Settings.Chain["links"], missing: ReadonlyArray<string>, prompt: string) => {
   const policies = {
     deadline: "60 seconds",
