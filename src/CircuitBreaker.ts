@@ -196,7 +196,7 @@ export interface FailureRateOptions {
   /** Below so many outcomes the rate says nothing. Default 20, or the size of a smaller window. */
   readonly minimumCalls?: number | undefined
   /**
-   * The outcomes that are looked at: those of the last so much time, or the last so many. Default 30 seconds. Time is
+   * The outcomes that are looked at: those of the last so much time, or the last so many. Default 10 seconds. Time is
    * counted in tenths of it, so an outcome counts for at least nine tenths of it and never longer.
    */
   readonly window?: Duration.DurationInput | { readonly calls: number } | undefined
@@ -219,7 +219,7 @@ export interface FailureRateOptions {
  * @category tripping
  */
 export const failureRate = (options: FailureRateOptions = {}): Trip => {
-  const { window = "30 seconds" } = options
+  const { window = "10 seconds" } = options
   const checked = isCalls(window)
     ? { calls: OptionsOf.positiveCount("window.calls", window.calls) }
     : OptionsOf.finitePositiveDuration("window", window)
@@ -265,7 +265,7 @@ export interface Growth {
   readonly base?: Duration.DurationInput | undefined
   /** By how much each opening in a row is longer. Default 2. */
   readonly factor?: number | undefined
-  /** No opening is longer. Default 15 seconds, or `base` if that is longer. */
+  /** No opening is longer. Default 10 seconds, or `base` if that is longer. */
   readonly cap?: Duration.DurationInput | undefined
 }
 
@@ -282,7 +282,7 @@ export interface Options {
   readonly trip?: Trip | undefined
   /**
    * How long it stays open: a duration, taken exactly, or one that grows while it opens again and again without having
-   * closed. Default `{ base: "5 seconds", factor: 2, cap: "15 seconds" }`.
+   * closed. Default `{ base: "5 seconds", factor: 2, cap: "10 seconds" }`.
    */
   readonly openFor?: Duration.DurationInput | Growth | undefined
   /** The `retryAfter` of the error that opens it can lengthen the opening up to this. Default 5 minutes. */

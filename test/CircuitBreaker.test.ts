@@ -108,10 +108,13 @@ describe("outcomeOf", () => {
 })
 
 describe("a closed circuit", () => {
-  it.effect("opens when 80 % of at least 20 calls within 30 seconds failed, by default", () =>
+  it.effect("opens when 80 % of at least 20 calls within 10 seconds failed, by default", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make()
+      yield* succeeds(breaker, 100)
+      yield* TestClock.adjust("10 seconds")
       yield* succeeds(breaker, 4)
+      yield* TestClock.adjust("9 seconds")
       yield* fails(breaker, 15)
       strictEqual(yield* tagOf(breaker), "Closed")
       yield* fails(breaker)
@@ -173,7 +176,7 @@ describe("a closed circuit", () => {
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ trip: CircuitBreaker.failureRate({ minimumCalls: 3 }) })
       yield* fails(breaker, 2)
-      yield* TestClock.adjust("30 seconds")
+      yield* TestClock.adjust("10 seconds")
       yield* fails(breaker, 2)
       strictEqual(yield* tagOf(breaker), "Closed")
       yield* fails(breaker)
@@ -328,10 +331,10 @@ describe("an opening lasts", () => {
         }))
     }).pipe(Effect.withRandom(Random.fixed([u])))
 
-  it.effect("5, 10, 15, 15 seconds and no longer by default, and not less than half of that", () =>
+  it.effect("5, 10, 10 seconds and no longer by default, and not less than half of that", () =>
     Effect.gen(function*() {
-      deepStrictEqual(yield* row({}, 1 - 1e-9, 4), [5000, 10_000, 15_000, 15_000])
-      deepStrictEqual(yield* row({}, 0, 4), [2500, 5000, 7500, 7500])
+      deepStrictEqual(yield* row({}, 1 - 1e-9, 3), [5000, 10_000, 10_000])
+      deepStrictEqual(yield* row({}, 0, 3), [2500, 5000, 5000])
     }))
 
   it.effect("as long as was said, when a duration was said", () =>

@@ -8,6 +8,9 @@ import { Elapsed } from "./elapsed.js"
  * that is not kept then. Nothing runs in the background; each new key clears away what has been idle for long.
  */
 
+/** Among how many of those not used for longest it is worth looking for one that holds nothing. */
+const LOOK = 8
+
 /** What would be lost with a value: nothing, something, or something that others rely on. */
 export type Worth = "nothing" | "something" | "much"
 
@@ -64,7 +67,12 @@ export class Keyed<V> {
 
   private makeRoom(reading: number): boolean {
     let dispensable: string | undefined
+    let seen = 0
     for (const [key, { value }] of this.entries) {
+      seen += 1
+      if (seen > LOOK && dispensable !== undefined) {
+        break
+      }
       const worth = this.worth(value, reading)
       if (worth === "nothing") {
         return this.entries.delete(key)

@@ -21,6 +21,7 @@ import * as machine from "../internal/breaker.js"
 import { Elapsed } from "../internal/elapsed.js"
 import type { Worth } from "../internal/keyed.js"
 import { CircuitOpen, isCallError, type Target } from "../ProviderError.js"
+import { circuitTransitioned } from "./metrics.js"
 
 /** A reading of the monotonic clock, in milliseconds. */
 export const millisOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
@@ -137,16 +138,18 @@ export class Circuit implements Circuits.CircuitBreaker {
 
   /**
    * The one place where the state changes. Every transition passes here in the step that makes it, so in order; whoever
-   * listens runs later, in a fiber of its own.
+   * listens runs later, in a fiber of its own. What is left to do is to count it.
    */
-  private commit({ state, transition }: machine.Step): void {
+  private commit({ state, transition }: machine.Step): Effect.Effect<void> {
     MutableRef.set(this.ref, state)
-    if (transition !== undefined) {
-      const announced: Circuits.Transition = { circuit: this.name, ...transition }
-      for (const listener of this.listeners) {
-        listener.unsafeOffer(announced)
-      }
+    if (transition === undefined) {
+      return Effect.void
     }
+    const announced: Circuits.Transition = { circuit: this.name, ...transition }
+    for (const listener of this.listeners) {
+      listener.unsafeOffer(announced)
+    }
+    return circuitTransitioned(this.name, transition.from, transition.to)
   }
 
   readonly state: Effect.Effect<Circuits.State> = Effect.clockWith((clock) => {
@@ -165,8 +168,9 @@ export class Circuit implements Circuits.CircuitBreaker {
       if (answer.permit === undefined) {
         return Effect.fail(this.reject(answer, target))
       }
-      this.commit(answer)
-      return Effect.succeed(new Issued(this, answer.permit))
+      const counted = this.commit(answer)
+      const issued = new Issued(this, answer.permit)
+      return answer.transition === undefined ? Effect.succeed(issued) : Effect.as(counted, issued)
     })
   }
 
@@ -203,20 +207,23 @@ export class Circuit implements Circuits.CircuitBreaker {
         return Effect.uninterruptible(Effect.flatMap(Random.next, (u) => this.settle(issued, outcome, u)))
       }
       issued.settled = true
-      this.commit(step)
-      return opens && outcome._tag === "Failure" && outcome.atOnce ? alarm(this.name, outcome.by) : Effect.void
+      const counted = this.commit(step)
+      return opens && outcome._tag === "Failure" && outcome.atOnce
+        ? Effect.zipRight(counted, alarm(this.name, outcome.by))
+        : counted
     })
   }
 
   readonly isolate: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(Effect.acquireRelease(
-    Effect.sync(() => {
-      this.commit(machine.isolate(MutableRef.get(this.ref)))
-      return MutableRef.get(this.ref).generation
+    Effect.suspend(() => {
+      const counted = this.commit(machine.isolate(MutableRef.get(this.ref)))
+      return Effect.as(counted, MutableRef.get(this.ref).generation)
     }),
-    (generation) => Effect.sync(() => this.commit(machine.release(this.settings, MutableRef.get(this.ref), generation)))
+    (generation) =>
+      Effect.suspend(() => this.commit(machine.release(this.settings, MutableRef.get(this.ref), generation)))
   ))
 
-  readonly reset: Effect.Effect<void> = Effect.sync(() =>
+  readonly reset: Effect.Effect<void> = Effect.suspend(() =>
     this.commit(machine.reset(this.settings, MutableRef.get(this.ref)))
   )
 

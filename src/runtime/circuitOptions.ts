@@ -37,7 +37,7 @@ const openForOf = (input: Duration.DurationInput | Growth): Pick<machine.Setting
   }
   const base = millis(OptionsOf.finitePositiveDuration("openFor.base", input.base ?? "5 seconds"))
   const cap = input.cap === undefined
-    ? Math.max(base, 15_000)
+    ? Math.max(base, 10_000)
     : millis(OptionsOf.finitePositiveDuration("openFor.cap", input.cap))
   return {
     openFor: { base, factor: OptionsOf.numberAtLeast("openFor.factor", 1, input.factor ?? 2), cap },

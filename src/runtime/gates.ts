@@ -89,17 +89,17 @@ export const throughBulkhead = <A, E, R>(
 ): Effect.Effect<A, E | Rejection, R> =>
   bulkhead.withSlot(self, (inLine) => {
     const full = Effect.suspend(() => reject("bulkhead", atCapacity(target)))
-    return Effect.flatMap(Alternatives, ({ left }) =>
-      left > 0
-        ? full
-        : Effect.zipRight(
-          waiting(Duration.millis(maxWait), "bulkhead", target),
-          Effect.flatten(Effect.timeoutTo(inLine, {
-            duration: Duration.millis(maxWait),
-            onSuccess: () => Effect.void,
-            onTimeout: () => full
-          }))
-        ))
+    return Effect.gen(function*() {
+      if ((yield* Alternatives).left > 0) {
+        return yield* full
+      }
+      const duration = Duration.min(
+        Duration.millis(maxWait),
+        Option.getOrElse(yield* Deadline.remaining, () => Duration.infinity)
+      )
+      yield* waiting(duration, "bulkhead", target)
+      yield* Effect.flatten(Effect.timeoutTo(inLine, { duration, onSuccess: () => Effect.void, onTimeout: () => full }))
+    })
   })
 
 /**
