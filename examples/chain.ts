@@ -7,7 +7,7 @@ import { Anthropic, ChatProvider, Fallback, OpenAi } from "effect-resilience"
 export const Chat = Fallback.layer(
   { deadline: "30 seconds" },
   OpenAi.layerConfig({ apiKey: Config.redacted("OPENAI_API_KEY"), model: "gpt-4o" }),
-  Anthropic.layerConfig({ apiKey: Config.redacted("ANTHROPIC_API_KEY"), model: "claude-3-5-haiku-latest" })
+  Anthropic.layerConfig({ apiKey: Config.redacted("ANTHROPIC_API_KEY"), model: "claude-haiku-4-5" })
 ).pipe(Layer.provide(FetchHttpClient.layer))
 
 export const haiku = Effect.gen(function*() {
