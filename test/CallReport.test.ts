@@ -137,12 +137,12 @@ describe("collect", () => {
 
   it.effect("counts as retries only what was made because of a failure", () =>
     Effect.gen(function*() {
-      const provider = ScriptedProvider.layer(["one", "two"])
+      const provider = ScriptedProvider.layer(["one", "two", "three"])
       const ask = ChatProvider.complete(request)
       const { protect } = yield* Resilience.make()
-      const { reports } = yield* collected(protect(Effect.provide(Effect.zipRight(ask, ask), provider)))
+      const { reports } = yield* collected(protect(Effect.provide(Effect.all([ask, ask, ask]), provider)))
       const { attempts, retries } = onlyReport(reports)
-      deepStrictEqual([attempts.length, retries], [2, 0])
+      deepStrictEqual([attempts.length, retries], [3, 0])
     }))
 
   it.effect("tells what each attempt failed with", () =>

@@ -238,6 +238,21 @@ describe("spans", () => {
       deepStrictEqual(spans.map(({ attributes }) => attributes["error.type"]), ["Timeout", "Timeout"])
     }))
 
+  it.scopedLive("an attempt that ran out of time around other policies ends then, too", () =>
+    Effect.gen(function*() {
+      const { spans } = yield* traced(
+        Effect.provide(
+          complete,
+          ScriptedProvider.layer([Effect.never]).pipe(
+            Resilience.layer(),
+            Resilience.layer({ attemptTimeout: "20 millis", retry: { maxAttempts: 1 } })
+          )
+        )
+      )
+      deepStrictEqual(spans.map(({ name }) => name), ["chat", "attempt"])
+      strictEqual(spans[0]?.attributes["error.type"], "Timeout")
+    }))
+
   it.scopedLive("an interrupted call is no error", () =>
     Effect.gen(function*() {
       const call = Effect.provide(complete, ScriptedProvider.layer([Effect.never]).pipe(Resilience.layer()))

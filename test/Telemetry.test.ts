@@ -13,8 +13,7 @@ import {
   Random,
   TestClock
 } from "effect"
-import type { CallReport } from "effect-resilience"
-import { ChatProvider, Deadline, Fallback, Resilience, Telemetry } from "effect-resilience"
+import { CallReport, ChatProvider, Deadline, Fallback, Resilience, Telemetry } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { circuitTransitioned } from "../src/runtime/metrics.js"
 import { denied, waiting } from "../src/runtime/recorder.js"
@@ -155,14 +154,25 @@ describe("metrics", () => {
       })
     }))
 
-  it.effect("two answered requests to one provider in a call are no retry", () =>
+  it.effect("answered requests to one provider in a call are no retries", () =>
     Effect.gen(function*() {
-      const twice = Effect.zipRight(complete, complete)
+      const thrice = Effect.all([complete, complete, complete])
       const { protect } = yield* Resilience.make()
-      yield* protect(Effect.provide(twice, ScriptedProvider.layer([ANSWER, ANSWER], { provider: "twice" })))
-      const metrics = yield* metricsOf("twice")
-      deepStrictEqual([metrics["resilience.calls{first_try}"], metrics["resilience.attempts{Success}"]], [1, 2])
+      yield* protect(Effect.provide(thrice, ScriptedProvider.layer([ANSWER, ANSWER, ANSWER], { provider: "thrice" })))
+      const metrics = yield* metricsOf("thrice")
+      deepStrictEqual([metrics["resilience.calls{first_try}"], metrics["resilience.attempts{Success}"]], [1, 3])
       assertFalse(Object.keys(metrics).some((name) => name.startsWith("resilience.retries")))
+    }))
+
+  it.effect("a call that is collected within a call is not counted twice", () =>
+    Effect.gen(function*() {
+      const { protect } = yield* Resilience.make()
+      yield* protect(CallReport.collect(Effect.provide(complete, asked("collected", [ANSWER]))), {
+        provider: "collected",
+        model: "m"
+      })
+      const metrics = yield* metricsOf("collected")
+      deepStrictEqual([metrics["resilience.calls{first_try}"], metrics["resilience.attempts{Success}"]], [1, 1])
     }))
 
   it.effect("tags of the user's own come along", () =>

@@ -1,12 +1,15 @@
-/** What is known of a call and its attempts while they run, and what reports make of it. */
+/** What is known of a call and its attempts while they run, and what reports and listeners are told of it. */
 import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import type { Attempt, CallReport, Denial, DeniedBy, Outcome, Sink, Wait, WaitReason } from "../CallReport.js"
+import type { Attempt, CallReport, Denial, DeniedBy, Event, Outcome, Sink, Wait, WaitReason } from "../CallReport.js"
 import type { Deadline } from "../Deadline.js"
 import type { ProviderError, Target } from "../ProviderError.js"
 import type { CallOutcome } from "../Telemetry.js"
+import { attemptLine } from "./logs.js"
 import type { Settled } from "./outcome.js"
 import type { AttemptSpan } from "./spans.js"
 
@@ -82,6 +85,12 @@ export interface OpenAttempt {
   span: AttemptSpan | undefined
   server: Readonly<Record<string, unknown>>
 }
+
+/** The call that is open. */
+export class CurrentCall extends Context.Reference<CurrentCall>()(
+  "effect-resilience/CurrentCall",
+  { defaultValue: (): OpenCall | undefined => undefined }
+) {}
 
 /** From one moment to another, and never negative. */
 export const between = (from: bigint, to: bigint): bigint => to > from ? to - from : 0n
@@ -193,4 +202,24 @@ export const reportOf = (call: OpenCall, { error, outcome }: Settled): CallRepor
     waited: Duration.nanos(call.waited),
     worked: attempts.reduce((total, attempt) => Duration.sum(total, attempt.duration), Duration.zero)
   }
+}
+
+/** One after the other, at no cost if one of them is nothing. */
+export const both = (first: Effect.Effect<void>, second: Effect.Effect<void>): Effect.Effect<void> =>
+  first === Effect.void ? second : second === Effect.void ? first : Effect.zipRight(first, second)
+
+/** Tells whoever listens; the event is made only if somebody does. */
+export const emit = (call: OpenCall, event: () => Event): Effect.Effect<void> => {
+  if (call.sinks.length === 0) {
+    return Effect.void
+  }
+  const happened = event()
+  return Effect.forEach(call.sinks, (sink) => sink.emit(happened), { discard: true })
+}
+
+/** Writes the line of the attempt that failed last, now that it is known what becomes of it. */
+export const logFailed = (call: OpenCall, next?: Readonly<Record<string, unknown>>): Effect.Effect<void> => {
+  const { unlogged } = call
+  call.unlogged = undefined
+  return unlogged === undefined ? Effect.void : attemptLine(unlogged.attempt, unlogged.span, next)
 }

@@ -16,30 +16,37 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import type { DeniedBy, Event, WaitReason } from "../CallReport.js"
 import { CurrentSinks } from "../CallReport.js"
 import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
-import type { CallError, Target } from "../ProviderError.js"
+import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { bracket } from "./bracket.js"
 import type { OpenAttempt, OpenCall } from "./callRecord.js"
-import { answerOf, attemptOf, between, callOutcome, openCall, reportOf, stopWaiting } from "./callRecord.js"
-import { attemptLine, isLogged, millis } from "./logs.js"
+import {
+  answerOf,
+  attemptOf,
+  between,
+  both,
+  callOutcome,
+  CurrentCall,
+  emit,
+  logFailed,
+  openCall,
+  reportOf,
+  stopWaiting
+} from "./callRecord.js"
+import { attemptLine, isLogged } from "./logs.js"
 import * as metrics from "./metrics.js"
 import { isFailure, settle } from "./outcome.js"
-import { attemptSpan, chat, chatEvent, serverOf, traceOf, withAttemptSpan } from "./spans.js"
+import { attemptSpan, openChat, serverOf, traceOf, withAttemptSpan } from "./spans.js"
 import { clockOf } from "./timeLimit.js"
 
 export type { OpenAttempt } from "./callRecord.js"
+export { denied, fellBack, waiting } from "./decisions.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
-
-class CurrentCall extends Context.Reference<CurrentCall>()(
-  "effect-resilience/CurrentCall",
-  { defaultValue: (): OpenCall | undefined => undefined }
-) {}
 
 class CurrentAttempt extends Context.Reference<CurrentAttempt>()(
   "effect-resilience/CurrentAttempt",
@@ -63,26 +70,6 @@ export const insideAttempt: Effect.Effect<boolean> = Effect.map(
   Effect.context<never>(),
   (context) => attemptAround(context) !== undefined
 )
-
-/** One after the other, at no cost if one of them is nothing. */
-const both = (first: Effect.Effect<void>, second: Effect.Effect<void>): Effect.Effect<void> =>
-  first === Effect.void ? second : second === Effect.void ? first : Effect.zipRight(first, second)
-
-/** Tells whoever listens; the event is made only if somebody does. */
-const emit = (call: OpenCall, event: () => Event): Effect.Effect<void> => {
-  if (call.sinks.length === 0) {
-    return Effect.void
-  }
-  const happened = event()
-  return Effect.forEach(call.sinks, (sink) => sink.emit(happened), { discard: true })
-}
-
-/** Writes the line of the attempt that failed last, now that it is known what becomes of it. */
-const logFailed = (call: OpenCall, next?: Readonly<Record<string, unknown>>): Effect.Effect<void> => {
-  const { unlogged } = call
-  call.unlogged = undefined
-  return unlogged === undefined ? Effect.void : attemptLine(unlogged.attempt, unlogged.span, next)
-}
 
 /** An attempt about to be made in the given context. */
 export const openAttempt = (
@@ -118,7 +105,6 @@ export const openAttempt = (
   }
   if (adopted !== undefined) {
     adopted.superseded = true
-    adopted.span = undefined
   }
   call?.open.add(attempt)
   return attempt
@@ -281,7 +267,7 @@ export const request = <A, E, R>(
     around.requests += 1
     const keyed = IdempotencyKey.derived(self, around.requests)
     return around.requests === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
-      ? chat(fill(sendIn(keyed, around), around, target), target, request)
+      ? inChat(fill(sendIn(keyed, around), around, target), target, request)
       : chatCall(alone(keyed, target), { ...target, request })
   })
 
@@ -344,91 +330,89 @@ const abandoned = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknow
     : Exit.interrupt(FiberId.none)
 }
 
+/** A call to be opened in the context, unless one is open there. */
+const callIn = (fiber: AnyFiber, context: Context.Context<never>, target: Target | undefined): OpenCall | undefined => {
+  const sinks = Context.get(context, CurrentSinks)
+  const current = Context.get(context, CurrentCall)
+  const around = current === undefined || current.ended ? undefined : current
+  // A sink that came after the call was opened wants the calls inside as calls of their own.
+  if (around !== undefined && sinks.length <= around.sinks.length) {
+    return undefined
+  }
+  const call = openCall({
+    sinks,
+    counted: around === undefined,
+    clock: clockOf(fiber),
+    deadline: Context.get(context, CurrentDeadline),
+    target
+  })
+  sinks.forEach((sink) => sink.opened(endCall(call)))
+  return call
+}
+
 /** Records the effect as one call, unless it is part of one already. `target` is whom it is meant for, if that is known. */
 export const recordCall = <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const context = fiber.currentContext
-    const sinks = Context.get(context, CurrentSinks)
-    const current = Context.get(context, CurrentCall)
-    const around = current === undefined || current.ended ? undefined : current
-    // A sink that came after the call was opened wants the calls inside as calls of their own.
-    if (around !== undefined && sinks.length <= around.sinks.length) {
-      return self
-    }
-    const call = openCall({
-      sinks,
-      counted: around === undefined,
-      clock: clockOf(fiber),
-      deadline: Context.get(context, CurrentDeadline),
-      target
-    })
-    sinks.forEach((sink) => sink.opened(endCall(call)))
-    return bracket(self, {
-      outside: context,
-      inside: Context.add(context, CurrentCall, call),
-      onExit: endCall(call)
-    })
+    const outside = fiber.currentContext
+    const call = callIn(fiber, outside, target)
+    return call === undefined
+      ? self
+      : bracket(self, { outside, inside: Context.add(outside, CurrentCall, call), onExit: endCall(call) })
   })
+
+/**
+ * `recordCall` for whoever hands the context on by itself, to what it forks and to what it only does after a failure:
+ * the fiber's own context stays as it is, since to change it costs as much as all the rest of recording a call.
+ */
+export const recordCallWith = <A, E, R>(
+  self: (context: Context.Context<R>) => Effect.Effect<A, E, R>,
+  target?: Target
+): Effect.Effect<A, E, R> =>
+  Effect.contextWithEffect((context: Context.Context<R>) =>
+    Effect.withFiberRuntime((fiber) => {
+      const call = callIn(fiber, context, target)
+      return call === undefined
+        ? self(context)
+        : Effect.onExit(self(Context.add(context, CurrentCall, call)), endCall(call))
+    })
+  )
 
 /** Whom a chat asks, and for what. */
 export interface Chat extends Target {
   readonly request?: ChatRequest | undefined
 }
 
-/** Records the effect as one call that is a chat: with a span, and the duration by the GenAI conventions. */
+/**
+ * Records the effect as one call that is a chat, with a span, and the duration by the GenAI conventions; or as what it
+ * is not yet part of.
+ */
 export const chatCall = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   { model, provider, request }: Chat
-): Effect.Effect<A, E, R> => recordCall(chat(self, { provider, model }, request), { provider, model })
-
-const whenOpen = (f: (call: OpenCall, fiber: AnyFiber) => Effect.Effect<void>): Effect.Effect<void> =>
+): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const call = Context.get(fiber.currentContext, CurrentCall)
-    return call === undefined || call.ended ? Effect.void : f(call, fiber)
-  })
-
-/** Whom a decision is about: unless somebody else is named, the provider that was asked last. */
-const concerned = (call: OpenCall, target: Target | undefined): Target => {
-  const { model, provider } = target ?? call.askedLast
-  return { provider, model }
-}
-
-/** A wait begins; it lasts until the next attempt, or the end of the call. */
-export const waiting = (delay: Duration.Duration, reason: WaitReason, target?: Target): Effect.Effect<void> =>
-  whenOpen((call, fiber) => {
-    const now = call.clock.unsafeCurrentTimeNanos()
-    const who = concerned(call, target)
-    const seconds = Duration.toSeconds(delay)
-    stopWaiting(call, now)
-    call.wait = { target: who, reason, delay, since: now }
-    if (call.counted && (reason === "backoff" || reason === "Retry-After")) {
-      metrics.retryDelayed(fiber, who, seconds)
+    const target = { provider, model }
+    const outside = fiber.currentContext
+    const call = callIn(fiber, outside, target)
+    const chat = openChat(fiber, outside, target, request)
+    if (call === undefined && chat === undefined) {
+      return self
     }
-    chatEvent(fiber.currentContext, "resilience.wait", { reason, seconds })
-    return both(
-      logFailed(call, { retryInMs: millis(delay) }),
-      emit(call, () => ({ _tag: "Waiting", target: who, delay, reason }))
-    )
+    const inside = chat?.inside ?? outside
+    return bracket(self, {
+      outside,
+      inside: call === undefined ? inside : Context.add(inside, CurrentCall, call),
+      // The chat last: its attempts end with the call.
+      onExit: (exit) => both(call === undefined ? Effect.void : endCall(call)(exit), Effect.sync(() => chat?.end(exit)))
+    })
   })
 
-/** Something that could have been tried was not. */
-export const denied = (by: DeniedBy, target?: Target): Effect.Effect<void> =>
-  whenOpen((call, fiber) => {
-    const denial = { by, ...concerned(call, target) }
-    call.denials.push(denial)
-    call.stoppedBy = by
-    if (call.counted) {
-      metrics.retryDenied(fiber, denial, by)
-    }
-    chatEvent(fiber.currentContext, "resilience.denied", { by })
-    return both(logFailed(call, { deniedBy: by }), emit(call, () => ({ _tag: "Denied", denial })))
-  })
-
-/** The next provider is turned to. */
-export const fellBack = (from: Target, to: Target, error: CallError): Effect.Effect<void> =>
-  whenOpen((call, fiber) => {
-    const next = [to.provider, to.model].filter((name) => name !== undefined).join(" ")
-    call.fallbacks += 1
-    chatEvent(fiber.currentContext, "resilience.fallback", { to: next })
-    return both(logFailed(call, { fallbackTo: next }), emit(call, () => ({ _tag: "FellBack", from, to, error })))
+/** Records the effect as a chat within the call, unless it is part of one already. */
+const inChat = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target, request?: ChatRequest): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const outside = fiber.currentContext
+    const chat = openChat(fiber, outside, target, request)
+    return chat === undefined
+      ? self
+      : bracket(self, { outside, inside: chat.inside, onExit: (exit) => Effect.sync(() => chat.end(exit)) })
   })

@@ -27,7 +27,6 @@ import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
 import type { Target } from "../ProviderError.js"
-import { bracket } from "./bracket.js"
 import { chatEnded } from "./metrics.js"
 import type { Settled } from "./outcome.js"
 import { isFailure, settle } from "./outcome.js"
@@ -169,60 +168,63 @@ const responseAttributes = (response: unknown): Attributes => {
   }
 }
 
-const openChat = (
-  fiber: AnyFiber,
-  clock: Clock.Clock,
+const openSpan = (
+  tracing: Tracing,
+  context: Context.Context<never>,
   target: Target,
   request: ChatRequest | undefined
-): Chat => {
-  const tracing = tracingOf(fiber, clock)
-  if (tracing === undefined) {
-    return { tracing, span: undefined, over: false }
-  }
+): Tracer.Span => {
   const name = target.model === undefined ? "chat" : `chat ${target.model}`
-  const span = open(tracing, name, Option.fromNullable(parentIn(fiber.currentContext)))
+  const span = open(tracing, name, Option.fromNullable(parentIn(context)))
   describe(span, {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": target.provider,
     "gen_ai.request.model": target.model,
     ...requestAttributes(request)
   })
-  return { tracing, span, over: false }
+  return span
 }
 
 const withSpan = <R>(context: Context.Context<R>, span: Tracer.Span | undefined): Context.Context<R> =>
   span === undefined ? context : Context.add(context, Tracer.ParentSpan, span)
 
-/** Runs the effect as one chat, with its span and its duration, unless it is part of one already. */
-export const chat = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
+/** A chat that begins: the context it is made in, and what ends it. */
+export interface OpenChat {
+  readonly inside: Context.Context<never>
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+/** Opens a chat, with its span and its duration, unless the context is part of one already. */
+export const openChat = (
+  fiber: AnyFiber,
+  context: Context.Context<never>,
   target: Target,
-  request?: ChatRequest
-): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => {
-    const context = fiber.currentContext
-    const around = Context.get(context, CurrentChat)
-    if (around !== undefined && !around.over) {
-      return self
-    }
-    const clock = clockOf(fiber)
-    const startedAt = clock.unsafeCurrentTimeNanos()
-    const deadline = Context.get(context, CurrentDeadline)
-    const chat = openChat(fiber, clock, target, request)
-    const onExit = (exit: Exit.Exit<A, E>): Effect.Effect<void> => {
+  request: ChatRequest | undefined
+): OpenChat | undefined => {
+  const around = Context.get(context, CurrentChat)
+  if (around !== undefined && !around.over) {
+    return undefined
+  }
+  const clock = clockOf(fiber)
+  const startedAt = clock.unsafeCurrentTimeNanos()
+  const deadline = Context.get(context, CurrentDeadline)
+  const tracing = tracingOf(fiber, clock)
+  const span = tracing === undefined ? undefined : openSpan(tracing, context, target, request)
+  const chat: Chat = { tracing, span, over: false }
+  return {
+    inside: withSpan(Context.add(context, CurrentChat, chat), span),
+    end: (exit) => {
       chat.over = true
       const settled = settle(exit, deadline, target)
       if (settled.outcome !== "Interrupted") {
         chatEnded(fiber, target, settled.outcome, Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9)
       }
-      if (chat.tracing !== undefined && chat.span !== undefined) {
-        end(chat.tracing, chat.span, settled, Exit.isSuccess(exit) ? responseAttributes(exit.value) : {})
+      if (tracing !== undefined && span !== undefined) {
+        end(tracing, span, settled, Exit.isSuccess(exit) ? responseAttributes(exit.value) : {})
       }
-      return Effect.void
     }
-    const inside = withSpan(Context.add(context, CurrentChat, chat), chat.span)
-    return bracket(self, { outside: context, inside, onExit })
-  })
+  }
+}
 
 /** The span of an attempt about to be made in the context; none outside of a chat, or where nobody collects spans. */
 export const attemptSpan = (context: Context.Context<never>): AttemptSpan | undefined => {
