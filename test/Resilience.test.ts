@@ -15,7 +15,15 @@ import {
   Schedule,
   TestClock
 } from "effect"
-import { ChatProvider, Deadline, Fallback, ProviderError, Resilience, RetryBudget, RetryPolicy } from "effect-resilience"
+import {
+  ChatProvider,
+  Deadline,
+  Fallback,
+  ProviderError,
+  Resilience,
+  RetryBudget,
+  RetryPolicy
+} from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { expectTypeOf } from "vitest"
 import {

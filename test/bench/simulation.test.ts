@@ -143,7 +143,9 @@ describe("the simulation", { timeout: 60_000 }, () => {
       deadline: undefined
     }
     const measured = await Promise.all(
-      swept(["retry.maxAttempts=1,2"]).map((contender) => contender.measure(scenario, 1))
+      // Neither circuit nor budget is to stand in the way.
+      swept(["retry.maxAttempts=1,2", "breaker.minimumCalls=1000000", "budget.initial=1000000"])
+        .map((contender) => contender.measure(scenario, 1))
     )
     deepStrictEqual(measured.map(({ primaryAttempts }) => primaryAttempts), [1, 2])
   })
