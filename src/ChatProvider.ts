@@ -131,8 +131,8 @@ export interface Service {
   /** The model it asks, if the layer fixes one. */
   readonly model: string | undefined
   /**
-   * Tells one server and one account from another of the same name, without telling what they are: what a pause or a
-   * circuit breaker is kept by. Default: there is one account only.
+   * Tells one server and one account from another of the same name, without telling what they are: what circuit
+   * breakers of a shared registry are kept by. Default: there is one account only.
    */
   readonly credential?: string | undefined
   /**

@@ -106,19 +106,21 @@ const readyAgain = (error: CallError, now: bigint): bigint | undefined =>
     ? now + BigInt(Math.ceil(Duration.toMillis(error.retryAfter) * 1e6))
     : undefined
 
-/** Of two errors, the one that says more: nothing was sent behind a `CircuitOpen`. */
+/** Of two errors, the one that says more: nothing was sent behind a `CircuitOpen`, or during a pause. */
 const telling = (first: CallError | undefined, error: CallError): CallError =>
-  first === undefined || first._tag === "CircuitOpen" && error._tag !== "CircuitOpen" ? error : first
+  first === undefined || !wasSent(first) && wasSent(error) ? error : first
 
 /** What stands against waiting so long for a provider that asked for it. */
 const objection = (
   delay: Duration.Duration,
   settings: Settings,
-  outer: AlternativesLeft
+  outer: AlternativesLeft,
+  now: bigint
 ): Effect.Effect<DeniedBy | undefined> =>
   Duration.greaterThan(delay, settings.maxRetryAfter)
     ? Effect.succeed("Retry-After too long")
-    : outer.left > 0 && Duration.greaterThan(delay, outer.patience)
+    : outer.left > 0 && Duration.greaterThan(delay, outer.patience) ||
+        outer.resumeAt !== undefined && Number(outer.resumeAt - now) / 1e6 < Duration.toMillis(delay)
     ? Effect.succeed("patience")
     : Effect.map(Deadline.hasTimeFor(delay), (fits) => fits ? undefined : "deadline")
 
@@ -157,6 +159,9 @@ const ask = (
     // Inside another's attempt the retries are not the chain's, and to resume is one.
     let resumed = yield* insideAttempt
     let surfaced: CallError | undefined = undefined
+    // The first request of a call is free, and what a provider that was turned away from did not use pays for the next.
+    const payFor = (error: CallError) =>
+      asked > 0 && wasSent(error) ? RetryBudget.withdraw("hard cap only") : Effect.succeed(true)
     while (true) {
       const left = links.length - link.position
       const others = links.filter((other) => other !== link).map((other) => other.readyAt)
@@ -189,7 +194,7 @@ const ask = (
           yield* denied("deadline", next.target)
           return yield* Effect.fail(surfaced)
         }
-        if (!(yield* RetryBudget.withdraw("hard cap only"))) {
+        if (!(yield* payFor(error))) {
           yield* denied("budget", next.target)
           return yield* Effect.fail(surfaced)
         }
@@ -205,9 +210,13 @@ const ask = (
         return yield* Effect.fail(surfaced)
       }
       const delay = Duration.millis(floored(0, Math.max(0, Number(readyAt - now) / 1e6), true, yield* Random.next))
-      const objected = yield* objection(delay, settings, outer)
+      const objected = yield* objection(delay, settings, outer, now)
       if (objected !== undefined) {
         yield* denied(objected, first.target)
+        return yield* Effect.fail(surfaced)
+      }
+      if (!(yield* payFor(error))) {
+        yield* denied("budget", first.target)
         return yield* Effect.fail(surfaced)
       }
       yield* waiting(delay, "Retry-After", first.target)

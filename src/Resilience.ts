@@ -46,12 +46,15 @@ export interface Options {
   /**
    * Options of the circuit breaker that each provider, model and account gets; a breaker of your own for all of them; or
    * `false` for none. Default: the defaults of `CircuitBreaker.make`, with the attempt timeout as `probeTimeout`. Where a
-   * `CircuitBreaker.Registry` is provided, the breakers are kept there, and whoever made one first chose its options.
+   * `CircuitBreaker.Registry` is provided when the policies are made, the breakers are kept there, and whoever made one
+   * first chose its options; what has neither provider nor model has a breaker of its own.
    */
   readonly circuitBreaker?: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false | undefined
   /**
-   * How many attempts may be under way at a time (a bulkhead). When so many are, a call that has another provider left
-   * turns to it, and any other waits in line for as long as an attempt may take, a minute at most. Default: no limit.
+   * How many attempts may be under way at a time, whatever their targets (a bulkhead). When so many are, a call that has
+   * another provider left turns to it, and any other waits in line for as long as an attempt may take, a minute at most.
+   * An attempt that was let go of at its timeout counts no more, even if its effect cannot be interrupted. Default: no
+   * limit.
    */
   readonly maxConcurrent?: number | undefined
 }
@@ -113,7 +116,9 @@ const circuitOptionsOf = (
   if (options === false || CircuitBreaker.isCircuitBreaker(options)) {
     return options
   }
-  const withTimeout = { ...options, halfOpen: { probeTimeout: attemptTimeout, ...options.halfOpen } }
+  const probeTimeout = options.halfOpen?.probeTimeout ??
+    (Duration.isFinite(attemptTimeout) ? attemptTimeout : undefined)
+  const withTimeout = { ...options, halfOpen: { ...options.halfOpen, probeTimeout } }
   CircuitBreaker.unsafeMake(withTimeout)
   return withTimeout
 }
@@ -121,7 +126,7 @@ const circuitOptionsOf = (
 const build = (settings: Settings, shared: Shared): Resilience => ({ protect: Protection.build(settings, shared) })
 
 /**
- * `make` for the rare place that cannot run an effect.
+ * `make` for the rare place that cannot run an effect. A `CircuitBreaker.Registry` of the program is not seen from here.
  *
  * @since 0.1.0
  * @category constructors
@@ -166,7 +171,7 @@ class ResilientProvider implements Service {
     this.provider = inner.provider
     this.model = inner.model
     this.credential = inner.credential
-    this.unsupported = inner.unsupported
+    this.unsupported = inner.unsupported?.bind(inner)
   }
   complete(request: ChatRequest) {
     const target = { provider: this.provider, model: this.model ?? request.model }

@@ -42,10 +42,12 @@ export class Pauses {
     if (until === undefined) {
       return 0
     }
-    if (until <= now) {
+    const left = Number(until - now) / 1e6
+    // More than any pause lasts is left only where the clock has jumped back.
+    if (left <= 0 || left > MAX_PAUSE_MILLIS) {
       this.until.delete(key)
       return 0
     }
-    return Number(until - now) / 1e6
+    return left
   }
 }

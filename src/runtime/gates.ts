@@ -4,7 +4,10 @@
  * All three can turn it away, and then nothing was sent: that is not a failure of the provider, must not be retried as
  * one, and must not hide the error of an attempt that was. So it travels as a `Rejection` of its own until the call
  * decides which error to show. They come in this order because the first two may wait, and an admission by the breaker
- * must not grow old: a probe that stands in line would keep a half-open circuit from learning anything.
+ * must not grow old: a probe that stands in line would keep a half-open circuit from learning anything. Before a wait
+ * begins the circuit is looked at all the same, since nobody should stand in line to be turned away; and whoever comes
+ * out of the line looks for a pause that began meanwhile. A gate that an attempt around this one holds is not passed
+ * twice: two policies that share a circuit would wait for each other.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -15,7 +18,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { DeniedBy } from "../CallReport.js"
 import type { CircuitBreaker, Outcome } from "../CircuitBreaker.js"
-import { admit, outcomeOf } from "../CircuitBreaker.js"
+import { admit, failure, outcomeOf } from "../CircuitBreaker.js"
 import * as Deadline from "../Deadline.js"
 import { floored } from "../internal/backoff.js"
 import type { Pauses } from "../internal/pauses.js"
@@ -23,7 +26,7 @@ import type { CircuitOpen, RateLimited, Target } from "../ProviderError.js"
 import { atCapacity, paused, timedOut } from "../ProviderError.js"
 import { Alternatives } from "./alternatives.js"
 import type { Bulkhead } from "./bulkhead.js"
-import { waiting } from "./recorder.js"
+import { attemptAround, waiting } from "./recorder.js"
 import { clockOf } from "./timeLimit.js"
 
 /** Turned away before anything was sent. */
@@ -31,75 +34,126 @@ export class Rejection {
   constructor(readonly by: DeniedBy, readonly error: RateLimited | CircuitOpen) {}
 }
 
-/** How long may be waited for a server that asked for it, and whether to spread the returning callers. */
-export interface Patience {
+/** What stands before a provider. */
+export interface Gates {
+  readonly pauses: Pauses
+  readonly bulkhead: Bulkhead | undefined
+  readonly circuitOf: ((target: Target) => Effect.Effect<CircuitBreaker>) | undefined
+  /** How long may be waited for a server that asked for it, in milliseconds, and whether to spread who returns. */
   readonly maxRetryAfter: number
   readonly spread: boolean
+  /** How long one may stand in line, in milliseconds. */
+  readonly maxQueue: number
 }
+
+/** What a pause is kept by. */
+export const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
+
+/** The gates that an attempt holds, for what runs in it. */
+class Held extends Context.Reference<Held>()(
+  "effect-resilience/Held",
+  { defaultValue: (): ReadonlyArray<unknown> => [] }
+) {}
+
+const heldIn = (context: Context.Context<never>): ReadonlyArray<unknown> =>
+  attemptAround(context) === undefined ? [] : Context.get(context, Held)
+
+/** A pause began while the caller stood in line. */
+class PausedMeanwhile {}
 
 const reject = (by: DeniedBy, error: RateLimited | CircuitOpen): Effect.Effect<never, Rejection> =>
   Effect.fail(new Rejection(by, error))
 
-/** What stands against waiting `delay` milliseconds for a pause to end. */
+/** Turned away before a wait, where the circuit would turn the caller away after it. */
+const unlessOpen = (circuit: CircuitBreaker | undefined, target: Target, wait: number) =>
+  circuit === undefined ?
+    Effect.void :
+    Effect.flatMap(circuit.state, (state) =>
+      state._tag === "Isolated" || state._tag === "Open" && Duration.toMillis(state.retryAfter) > wait
+        ? Effect.mapBoth(admit(circuit, target), {
+          onFailure: (error) =>
+            new Rejection("circuit", error),
+          onSuccess: () => undefined
+        })
+        : Effect.void)
+
+/** What stands against waiting `delay` milliseconds for a pause of which so many are left. */
 const objection = (
+  gates: Gates,
+  left: number,
   delay: number,
   waited: number,
-  patience: Patience,
   now: bigint
 ): Effect.Effect<DeniedBy | undefined> =>
-  Effect.flatMap(Alternatives, ({ left, resumeAt }) =>
-    left > 0
+  Effect.flatMap(Alternatives, (alternatives) =>
+    alternatives.left > 0
       ? Effect.succeed("pause")
-      : waited + delay > patience.maxRetryAfter
+      : waited + left > gates.maxRetryAfter
       ? Effect.succeed("Retry-After too long")
-      : resumeAt !== undefined && Number(resumeAt - now) / 1e6 < delay
+      : alternatives.resumeAt !== undefined && Number(alternatives.resumeAt - now) / 1e6 < delay
       ? Effect.succeed("patience")
       : Effect.map(Deadline.hasTimeFor(Duration.millis(delay)), (fits) => fits ? undefined : "deadline"))
 
-/** Waits until nobody asks for a pause any more; turned away where another provider is left, or the wait is too long. */
-export const untilResumed = (
-  pauses: Pauses,
-  key: string,
+/** Waits until nobody asks for a pause any more, and tells how long that took in all. */
+const untilResumed = (
+  gates: Gates,
+  circuit: CircuitBreaker | undefined,
   target: Target,
-  patience: Patience,
-  waited = 0
-): Effect.Effect<void, Rejection> =>
+  waited: number
+): Effect.Effect<number, Rejection> =>
   Effect.flatMap(Clock.currentTimeNanos, (now) => {
-    const left = pauses.left(key, now)
+    const left = gates.pauses.left(keyOf(target), now)
     return left === 0
-      ? Effect.void
+      ? Effect.succeed(waited)
       : Effect.gen(function*() {
-        const delay = floored(0, left, patience.spread, patience.spread ? yield* Random.next : 0)
-        const objected = yield* objection(delay, waited, patience, now)
+        const delay = floored(0, left, gates.spread, gates.spread ? yield* Random.next : 0)
+        const objected = yield* objection(gates, left, delay, waited, now)
         if (objected !== undefined) {
           return yield* reject(objected, paused(Duration.millis(Math.ceil(left)), target))
         }
+        yield* unlessOpen(circuit, target, delay)
         yield* waiting(Duration.millis(delay), "pause", target)
         yield* Effect.sleep(Duration.millis(delay))
-        return yield* untilResumed(pauses, key, target, patience, waited + delay)
+        return yield* untilResumed(gates, circuit, target, waited + delay)
       })
   })
 
-/** Runs the effect in a slot; turned away where another provider is left, or nothing is free within `maxWait`. */
-export const throughBulkhead = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  bulkhead: Bulkhead,
-  target: Target,
-  maxWait: number
-): Effect.Effect<A, E | Rejection, R> =>
-  bulkhead.withSlot(self, (inLine) => {
-    const full = Effect.suspend(() => reject("bulkhead", atCapacity(target)))
-    return Effect.gen(function*() {
-      if ((yield* Alternatives).left > 0) {
-        return yield* full
-      }
-      const duration = Duration.min(
-        Duration.millis(maxWait),
-        Option.getOrElse(yield* Deadline.remaining, () => Duration.infinity)
-      )
-      yield* waiting(duration, "bulkhead", target)
-      yield* Effect.flatten(Effect.timeoutTo(inLine, { duration, onSuccess: () => Effect.void, onTimeout: () => full }))
-    })
+/** How long one may stand in line before the deadline, leaving what an attempt needs. */
+const untilDeadline: Effect.Effect<Duration.Duration> = Effect.flatMap(
+  Effect.all([Deadline.CurrentDeadline, Deadline.remaining]),
+  ([deadline, remaining]) =>
+    Effect.succeed(Option.match(Option.all([deadline, remaining]), {
+      onNone: () => Duration.infinity,
+      onSome: ([{ reserve }, left]) => Duration.subtract(left, Option.getOrElse(reserve, () => Deadline.defaultReserve))
+    }))
+)
+
+/** Stands in line for a slot; turned away where another provider is left, or none is free in time. */
+const standInLine = (
+  inLine: Effect.Effect<void>,
+  gates: Gates,
+  circuit: CircuitBreaker | undefined,
+  target: Target
+): Effect.Effect<void, Rejection> =>
+  Effect.gen(function*() {
+    if ((yield* Alternatives).left > 0) {
+      return yield* reject("bulkhead", atCapacity(target))
+    }
+    yield* unlessOpen(circuit, target, 0)
+    const longest = Duration.millis(gates.maxQueue)
+    const inTime = yield* untilDeadline
+    const by = Duration.lessThan(inTime, longest) ? "deadline" : "bulkhead"
+    const duration = Duration.min(longest, inTime)
+    const turnedAway = Effect.suspend(() => reject(by, atCapacity(target)))
+    if (Duration.equals(duration, Duration.zero)) {
+      return yield* turnedAway
+    }
+    yield* waiting(duration, "bulkhead", target)
+    // Interruptible whatever the caller is, so that the limit is one.
+    yield* Effect.interruptible(inLine).pipe(
+      Effect.timeoutTo({ duration, onSuccess: () => Effect.void, onTimeout: () => turnedAway }),
+      Effect.flatten
+    )
   })
 
 /**
@@ -114,21 +168,21 @@ const outcomeSince = (
   const deadline = Option.getOrUndefined(Context.get(context, Deadline.CurrentDeadline))
   return deadline !== undefined && Exit.isInterrupted(exit) && deadline.expired() &&
       Number(deadline.at - startedAt) / 1e6 >= Duration.toMillis(deadline.total) / 2
-    ? { _tag: "Failure", error: timedOut("Deadline", deadline.total) }
+    ? failure(timedOut("Deadline", deadline.total))
     : outcomeOf(exit)
 }
 
 /** Runs the effect if the circuit admits it, and tells the circuit how it went. */
-export const throughCircuit = <A, E, R>(
+const throughCircuit = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  breaker: CircuitBreaker,
+  circuit: CircuitBreaker,
   target: Target,
   context: Context.Context<never>
 ): Effect.Effect<A, E | Rejection, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) =>
       Effect.flatMap(
-        Effect.mapError(admit(breaker, target), (error) => new Rejection("circuit", error)),
+        Effect.mapError(admit(circuit, target), (error) => new Rejection("circuit", error)),
         (permit) => {
           const startedAt = clockOf(fiber).unsafeCurrentTimeNanos()
           return Effect.onExit(restore(self), (exit) => permit.done(outcomeSince(exit, startedAt, context)))
@@ -136,3 +190,45 @@ export const throughCircuit = <A, E, R>(
       )
     )
   )
+
+const notPausedMeanwhile = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  gates: Gates,
+  target: Target
+): Effect.Effect<A, E | PausedMeanwhile, R> =>
+  gates.pauses.none ? self : Effect.flatMap(
+    Clock.currentTimeNanos,
+    (now): Effect.Effect<A, E | PausedMeanwhile, R> =>
+      gates.pauses.left(keyOf(target), now) === 0 ? self : Effect.fail(new PausedMeanwhile())
+  )
+
+/**
+ * Makes the attempt once it has passed all gates. `attempt` is given the context to run in; `waited` is how long a pause
+ * was waited for already.
+ */
+export const through = <A, E, R>(
+  attempt: (context: Context.Context<R>) => Effect.Effect<A, E>,
+  gates: Gates,
+  target: Target,
+  context: Context.Context<R>,
+  waited = 0
+): Effect.Effect<A, E | Rejection> =>
+  Effect.flatMap(gates.circuitOf === undefined ? Effect.succeed(undefined) : gates.circuitOf(target), (found) => {
+    const held = heldIn(context)
+    const circuit = held.includes(found) ? undefined : found
+    const bulkhead = held.includes(gates.bulkhead) ? undefined : gates.bulkhead
+    const once = circuit === undefined && bulkhead === undefined
+      ? attempt(context)
+      : attempt(Context.add(context, Held, [...held, circuit, bulkhead]))
+    const admitted = circuit === undefined ? once : throughCircuit(once, circuit, target, context)
+    const pass = (waited: number) =>
+      bulkhead === undefined ? admitted : Effect.catchAll(
+        bulkhead.withSlot(
+          Effect.suspend(() => notPausedMeanwhile(admitted, gates, target)),
+          (inLine) => standInLine(inLine, gates, circuit, target)
+        ),
+        (error) =>
+          error instanceof PausedMeanwhile ? through(attempt, gates, target, context, waited) : Effect.fail(error)
+      )
+    return gates.pauses.none ? pass(waited) : Effect.flatMap(untilResumed(gates, circuit, target, waited), pass)
+  })

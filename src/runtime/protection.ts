@@ -18,12 +18,14 @@ import { floored } from "../internal/backoff.js"
 import { LatencyWindow } from "../internal/latency.js"
 import { Pauses } from "../internal/pauses.js"
 import type { CircuitOpen, RateLimited, Target, Timeout } from "../ProviderError.js"
-import { isCallError, timedOut } from "../ProviderError.js"
+import { isCallError, timedOut, wasSent } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import { Alternatives } from "./alternatives.js"
 import { Bulkhead } from "./bulkhead.js"
-import { Rejection, throughBulkhead, throughCircuit, untilResumed } from "./gates.js"
+import type { Gates } from "./gates.js"
+import { keyOf, Rejection, through } from "./gates.js"
+import type { OpenAttempt } from "./recorder.js"
 import { attemptAround, denied, openAttempt, recordAttempt, recordCall, waiting, withAttempt } from "./recorder.js"
 import { clockOf, timeLimit } from "./timeLimit.js"
 
@@ -63,13 +65,14 @@ const reasonOf = (error: unknown, delay: Duration.Duration) => {
   return asked === undefined || Duration.toMillis(delay) > floored(0, asked, true, 1) ? "backoff" : "Retry-After"
 }
 
-const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
-
-/** Where the circuit is found that an attempt at a target has to pass. */
+/**
+ * Where the circuit is found that an attempt at a target has to pass. What has no name is nobody else's: two such
+ * policies must not share a circuit because they share a registry.
+ */
 const circuits = (
   options: Settings["circuitBreaker"],
-  { credential = "", registry = CircuitBreaker.unsafeMakeRegistry() }: Shared
-): ((target: Target) => Effect.Effect<CircuitBreaker.CircuitBreaker>) | undefined => {
+  { credential = "", registry }: Shared
+): Gates["circuitOf"] => {
   if (options === false) {
     return undefined
   }
@@ -77,10 +80,19 @@ const circuits = (
     const found = Effect.succeed(options)
     return () => found
   }
-  return (target) => registry.get(`${keyOf(target)} ${credential}`, () => ({ name: nameOf(target), ...options }))
+  const own = CircuitBreaker.unsafeMakeRegistry()
+  return (target) => {
+    const name = keyOf(target).trim()
+    return (name === "" || registry === undefined ? own : registry).get(
+      `${keyOf(target)} ${credential}`,
+      () => ({ ...options, name: options.name ?? (name === "" ? "default" : name) })
+    )
+  }
 }
 
-const nameOf = (target: Target): string => keyOf(target).trim() || "default"
+/** Is it the word of the provider that was asked in this attempt, and not of one that policies inside chose? */
+const isOwn = (error: unknown, attempt: OpenAttempt): error is RateLimited =>
+  isCallError(error) && error._tag === "RateLimited" && wasSent(error) && !attempt.superseded && attempt.requests < 2
 
 /** The policies of these settings, with a memory of their own. */
 export const build = (
@@ -89,7 +101,6 @@ export const build = (
 ): <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target) => Effect.Effect<A, E | Raised, R> => {
   const latency = new LatencyWindow()
   const pauses = new Pauses()
-  const bulkhead = settings.maxConcurrent === undefined ? undefined : new Bulkhead(settings.maxConcurrent)
   const ownBudget = RetryBudget.unsafeMake()
   const policy = settings.policy.make(Effect.map(
     Clock.currentTimeNanos,
@@ -97,6 +108,14 @@ export const build = (
   ))
 
   const circuitOf = circuits(settings.circuitBreaker, shared)
+  const gates: Gates = {
+    pauses,
+    circuitOf,
+    bulkhead: settings.maxConcurrent === undefined ? undefined : new Bulkhead(settings.maxConcurrent),
+    maxRetryAfter: settings.policy.maxRetryAfter,
+    spread: settings.policy.spread,
+    maxQueue: Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout)
+  }
 
   const attempt = <A, E, R>(
     self: Effect.Effect<A, E, R>,
@@ -126,7 +145,7 @@ export const build = (
           return value
         },
         onFailure: (error) => {
-          if (isCallError(error) && error._tag === "RateLimited" && error.retryAfter !== undefined) {
+          if (isOwn(error, open) && error.retryAfter !== undefined) {
             pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), clock.unsafeCurrentTimeNanos())
           }
           return error
@@ -140,18 +159,7 @@ export const build = (
     target: Target,
     context: Context.Context<R>
   ): Effect.Effect<A, E | Timeout | Rejection> =>
-    Effect.suspend(() => {
-      const once = attempt(self, target, context)
-      const guarded = circuitOf === undefined
-        ? once
-        : Effect.flatMap(circuitOf(target), (circuit) => throughCircuit(once, circuit, target, context))
-      const slotted = bulkhead === undefined
-        ? guarded
-        : throughBulkhead(guarded, bulkhead, target, Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout))
-      return pauses.none
-        ? slotted
-        : Effect.zipRight(untilResumed(pauses, keyOf(target), target, settings.policy), slotted)
-    })
+    through((context) => attempt(self, target, context), gates, target, context)
 
   /** Would the circuit admit another attempt after so long, or is that not worth waiting for? */
   const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> =>
@@ -163,11 +171,13 @@ export const build = (
           state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
       )
 
+  /** `error` decides what is next; `told` is what the caller sees then: the last error of an attempt that was sent. */
   const retry = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
     context: Context.Context<R>,
     error: E | Timeout,
+    told: E | Timeout,
     state: unknown
   ): Effect.Effect<A, E | Timeout> =>
     Effect.gen(function*() {
@@ -178,16 +188,16 @@ export const build = (
         undefined
       )
       if (ScheduleDecision.isDone(decision)) {
-        return yield* Effect.fail(error)
+        return yield* Effect.fail(told)
       }
       if (!(yield* admits(target, delay))) {
         yield* denied("circuit", target)
-        return yield* Effect.fail(error)
+        return yield* Effect.fail(told)
       }
       const allowed = RetryPolicy.budgetAllows(error, Duration.toMillis(delay))
       if (!(yield* Effect.provide(allowed, context))) {
         yield* denied("budget")
-        return yield* Effect.fail(error)
+        return yield* Effect.fail(told)
       }
       yield* waiting(delay, reasonOf(error, delay))
       yield* Effect.sleep(delay)
@@ -195,8 +205,8 @@ export const build = (
         admitted(self, target, context),
         (again) =>
           again instanceof Rejection
-            ? Effect.zipRight(denied(again.by, target), Effect.fail(error))
-            : retry(self, target, context, again, next)
+            ? Effect.zipRight(denied(again.by, target), Effect.fail(told))
+            : retry(self, target, context, again, isCallError(again) && !wasSent(again) ? told : again, next)
       )
     })
 
@@ -217,7 +227,7 @@ export const build = (
             error instanceof Rejection
               ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
               : retries
-              ? retry(self, target, inside, error, policy.initial)
+              ? retry(self, target, inside, error, error, policy.initial)
               : Effect.fail(error)
         )
       })
