@@ -1,13 +1,29 @@
 /**
- * Another context for an effect, and something to do when it has ended.
+ * Something to do when an effect has ended, and another context until then.
  *
- * `Effect.onExit` around `Effect.provideService` says the same in two masks and two finalizers. Calls pay for it one by
- * one, so here it is one of each.
+ * `Effect.onExit` around `Effect.provideService` says the same in two masks and two finalizers, each an effect of its own
+ * even where there is nothing left to do. Calls pay for it one by one, so here it is one of each.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
+
+const after = <A, E>(ended: Effect.Effect<void>, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
+  ended === Effect.void ? exit : Effect.zipRight(ended, exit)
+
+/** `Effect.onExit`; what `onExit` does itself, and not by the effect it returns, costs next to nothing. */
+export const atEnd = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> => after(onExit(exit), exit)
+    return Effect.matchCauseEffect(restore(self), {
+      onFailure: (cause) => end(Exit.failCause(cause)),
+      onSuccess: (value) => end(Exit.succeed(value))
+    })
+  })
 
 /**
  * Runs `self` in `inside`, and then, back in `outside`, `onExit`. Both hold what `self` needs: they are the fiber's own
@@ -25,10 +41,7 @@ export const bracket = <A, E, R>(
     const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
       Effect.flatMap(
         FiberRef.set(FiberRef.currentContext, outside),
-        () => {
-          const ended = onExit(exit)
-          return ended === Effect.void ? exit : Effect.zipRight(ended, exit)
-        }
+        () => after(onExit(exit), exit)
       )
     return Effect.flatMap(
       FiberRef.set(FiberRef.currentContext, inside),

@@ -15,6 +15,8 @@ import type { AttemptSpan } from "./spans.js"
 
 /** What one provider was asked so far. */
 interface Asked {
+  /** Whatever tells one provider from another. */
+  readonly owner: unknown
   times: number
   /** How the last attempt that ended did. */
   outcome: Outcome | undefined
@@ -40,9 +42,9 @@ export interface OpenCall {
   readonly attempts: Array<Attempt>
   readonly waits: Array<Wait>
   readonly denials: Array<Denial>
-  readonly open: Set<OpenAttempt>
-  /** By whatever tells one provider from another. */
-  readonly asked: Map<unknown, Asked>
+  // Lists of one or two, as a rule: a set and a map would cost more than the rest of the record.
+  readonly open: Array<OpenAttempt>
+  readonly asked: Array<Asked>
   /** Whom it was meant for: the provider asked first, if nobody said. */
   target: Target | undefined
   /** Whom the last attempt that ended had asked. */
@@ -107,8 +109,8 @@ export const openCall = (
   attempts: [],
   waits: [],
   denials: [],
-  open: new Set(),
-  asked: new Map(),
+  open: [],
+  asked: [],
   target,
   askedLast: {},
   answeredBy: undefined,

@@ -225,10 +225,12 @@ export const through = <A, E, R>(
       bulkhead === undefined ? admitted : Effect.catchAll(
         bulkhead.withSlot(
           Effect.suspend(() => notPausedMeanwhile(admitted, gates, target)),
-          (inLine) => standInLine(inLine, gates, circuit, target)
+          (inLine) => Effect.provide(standInLine(inLine, gates, circuit, target), context)
         ),
         (error) =>
           error instanceof PausedMeanwhile ? through(attempt, gates, target, context, waited) : Effect.fail(error)
       )
-    return gates.pauses.none ? pass(waited) : Effect.flatMap(untilResumed(gates, circuit, target, waited), pass)
+    return gates.pauses.none
+      ? pass(waited)
+      : Effect.flatMap(Effect.provide(untilResumed(gates, circuit, target, waited), context), pass)
   })

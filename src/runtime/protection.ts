@@ -26,7 +26,7 @@ import { Bulkhead } from "./bulkhead.js"
 import type { Gates } from "./gates.js"
 import { keyOf, Rejection, through } from "./gates.js"
 import type { OpenAttempt } from "./recorder.js"
-import { attemptAround, denied, openAttempt, recordAttempt, recordCall, waiting, withAttempt } from "./recorder.js"
+import { attemptAround, denied, openAttempt, recordAttempt, recordCallWith, waiting, withAttempt } from "./recorder.js"
 import { clockOf, timeLimit } from "./timeLimit.js"
 
 /** What a protected call can fail with besides what the effect fails with. */
@@ -194,8 +194,7 @@ export const build = (
         yield* denied("circuit", target)
         return yield* Effect.fail(told)
       }
-      const allowed = RetryPolicy.budgetAllows(error, Duration.toMillis(delay))
-      if (!(yield* Effect.provide(allowed, context))) {
+      if (!(yield* RetryPolicy.budgetAllows(error, Duration.toMillis(delay)))) {
         yield* denied("budget")
         return yield* Effect.fail(told)
       }
@@ -210,28 +209,24 @@ export const build = (
       )
     })
 
-  const call = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E | Raised, R> =>
-    Effect.contextWithEffect((context: Context.Context<R>) =>
-      Effect.withFiberRuntime<A, E | Raised>((fiber) => {
-        const retries = attemptAround(context) === undefined
-        const inside = retries
-          ? RetryBudget.unsafeDeposit(
-            IdempotencyKey.ensure(context),
-            clockOf(fiber).unsafeCurrentTimeNanos(),
-            ownBudget
-          )
-          : context
-        return Effect.catchAll(
-          admitted(self, target, inside),
-          (error): Effect.Effect<A, E | Raised> =>
-            error instanceof Rejection
-              ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
-              : retries
-              ? retry(self, target, inside, error, error, policy.initial)
-              : Effect.fail(error)
-        )
-      })
-    )
+  const call = <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    target: Target,
+    context: Context.Context<R>
+  ): Effect.Effect<A, E | Raised> =>
+    Effect.withFiberRuntime<A, E | Raised>((fiber) => {
+      const retries = attemptAround(context) === undefined
+      const inside = retries
+        ? RetryBudget.unsafeDeposit(IdempotencyKey.ensure(context), clockOf(fiber).unsafeCurrentTimeNanos(), ownBudget)
+        : context
+      const after = (error: E | Timeout | Rejection): Effect.Effect<A, E | Raised> =>
+        error instanceof Rejection
+          ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
+          : retries
+          ? retry(self, target, inside, error, error, policy.initial)
+          : Effect.fail(error)
+      return Effect.catchAll(admitted(self, target, inside), (error) => Effect.provide(after(error), inside))
+    })
 
-  return (self, target = {}) => recordCall(call(self, target))
+  return (self, target = {}) => recordCallWith((context) => call(self, target, context))
 }

@@ -76,11 +76,14 @@ describe("maxConcurrent", () => {
       assertTrue(Exit.isSuccess(exit) || nameOf(failureOf(exit)) === "RateLimited")
     }))
 
-  it.effect("the deadline holds for the wait in line too", () =>
+  it.effect("nobody stands in line for longer than would leave an attempt its reserve", () =>
     Effect.gen(function*() {
       const { protect } = yield* full(30_000)
       const { at, exit } = yield* simulate(Deadline.within(protect(Effect.void), "3 seconds"))
-      deepStrictEqual([nameOf(failureOf(exit)), at], ["Timeout Deadline", 3000])
+      deepStrictEqual([nameOf(failureOf(exit)), at], ["RateLimited", 2500])
+      const narrow = (yield* full(30_000)).protect(Effect.void)
+      const close = yield* simulate(Effect.exit(Deadline.within(narrow, "3 seconds", { reserve: "4 seconds" })), 0)
+      strictEqual(nameOf(failureOf(yield* close.exit)), "RateLimited")
     }))
 
   it.effect("to be turned away says nothing about the provider: its circuit stays closed", () =>

@@ -1,0 +1,159 @@
+/** Records calls: whoever begins the outermost part of one opens it, and everything inside joins. */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import { CurrentSinks } from "../CallReport.js"
+import type { ChatRequest } from "../ChatProvider.js"
+import { CurrentDeadline } from "../Deadline.js"
+import type { Target } from "../ProviderError.js"
+import { isCallError } from "../ProviderError.js"
+import { end } from "./attempts.js"
+import { atEnd, bracket } from "./bracket.js"
+import type { OpenCall } from "./callRecord.js"
+import { both, callOutcome, CurrentCall, emit, logFailed, openCall, reportOf, stopWaiting } from "./callRecord.js"
+import * as metrics from "./metrics.js"
+import { settle } from "./outcome.js"
+import { openChat } from "./spans.js"
+import { clockOf } from "./timeLimit.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+const endCall = (call: OpenCall, fiber: AnyFiber) => (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+  if (call.ended) {
+    return Effect.void
+  }
+  stopWaiting(call, call.clock.unsafeCurrentTimeNanos())
+  // What still runs was abandoned, by the deadline or by an interruption: the exit says which.
+  return call.open.length === 0
+    ? closeCall(call, exit, fiber)
+    : Effect.zipRight(
+      Effect.forEach([...call.open], (attempt) => end(attempt, call, abandoned(exit), fiber), { discard: true }),
+      Effect.suspend(() => closeCall(call, exit, fiber))
+    )
+}
+
+const closeCall = (call: OpenCall, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): Effect.Effect<void> => {
+  call.ended = true
+  const settled = settle(exit, call.deadline, {})
+  const outcome = callOutcome(call, settled.outcome)
+  if (call.counted && outcome !== undefined) {
+    metrics.callEnded(fiber, call.target ?? {}, outcome)
+  }
+  return both(logFailed(call), emit(call, () => ({ _tag: "CallEnded", report: reportOf(call, settled) })))
+}
+
+const abandoned = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> => {
+  const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
+  return Option.isSome(failure) && isCallError(failure.value) && failure.value._tag === "Timeout"
+    ? exit
+    : Exit.interrupt(FiberId.none)
+}
+
+/** A call to be opened in the context, unless one is open there. */
+const callIn = (fiber: AnyFiber, context: Context.Context<never>, target: Target | undefined): OpenCall | undefined => {
+  const sinks = Context.get(context, CurrentSinks)
+  const current = Context.get(context, CurrentCall)
+  const around = current === undefined || current.ended ? undefined : current
+  // A sink that came after the call was opened wants the calls inside as calls of their own.
+  if (around !== undefined && sinks.length <= around.sinks.length) {
+    return undefined
+  }
+  const call = openCall({
+    sinks,
+    counted: around === undefined,
+    clock: clockOf(fiber),
+    deadline: Context.get(context, CurrentDeadline),
+    target
+  })
+  sinks.forEach((sink) => sink.opened((exit) => Effect.suspend(() => endCall(call, fiber)(exit))))
+  return call
+}
+
+/** Records the effect as one call, unless it is part of one already. `target` is whom it is meant for, if that is known. */
+export const recordCall = <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const outside = fiber.currentContext
+    const call = callIn(fiber, outside, target)
+    return call === undefined
+      ? self
+      : bracket(self, { outside, inside: Context.add(outside, CurrentCall, call), onExit: endCall(call, fiber) })
+  })
+
+/**
+ * `recordCall` for whoever hands the context on by itself, to what it forks and to what it only does after a failure:
+ * the fiber's own context stays as it is, since to change it costs as much as all the rest of recording a call.
+ */
+export const recordCallWith = <A, E, R>(
+  self: (context: Context.Context<R>) => Effect.Effect<A, E, R>,
+  target?: Target
+): Effect.Effect<A, E, R> =>
+  Effect.contextWithEffect((context: Context.Context<R>) =>
+    Effect.withFiberRuntime((fiber) => {
+      const call = callIn(fiber, context, target)
+      return call === undefined
+        ? self(context)
+        : atEnd(self(Context.add(context, CurrentCall, call)), endCall(call, fiber))
+    })
+  )
+
+/** Whom a chat asks, and for what. */
+export interface Chat extends Target {
+  readonly request?: ChatRequest | undefined
+}
+
+/**
+ * Records the effect as one call that is a chat, with a span, and the duration by the GenAI conventions; or as what it
+ * is not yet part of.
+ */
+export const chatCall = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  { model, provider, request }: Chat
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const target = { provider, model }
+    const outside = fiber.currentContext
+    const call = callIn(fiber, outside, target)
+    const chat = openChat(fiber, outside, target, request)
+    if (call === undefined && chat === undefined) {
+      return self
+    }
+    const inside = chat?.inside ?? outside
+    return bracket(self, {
+      outside,
+      inside: call === undefined ? inside : Context.add(inside, CurrentCall, call),
+      // The chat last: its attempts end with the call.
+      onExit: (exit) => {
+        const ended = call === undefined ? Effect.void : endCall(call, fiber)(exit)
+        if (ended !== Effect.void) {
+          return Effect.zipRight(ended, Effect.sync(() => chat?.end(exit)))
+        }
+        chat?.end(exit)
+        return Effect.void
+      }
+    })
+  })
+
+/** Records the effect as a chat within the call, unless it is part of one already. */
+export const inChat = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  target: Target,
+  request?: ChatRequest
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const outside = fiber.currentContext
+    const chat = openChat(fiber, outside, target, request)
+    return chat === undefined
+      ? self
+      : bracket(self, {
+        outside,
+        inside: chat.inside,
+        onExit: (exit) => {
+          chat.end(exit)
+          return Effect.void
+        }
+      })
+  })
