@@ -22,7 +22,7 @@ const median = (numbers: ReadonlyArray<number>): number =>
 const measure = async (contenders: Contenders): Promise<ReadonlyArray<(name: string) => number>> => {
   const rounds: Array<(name: string) => number> = []
   for (let i = 0; i < ROUNDS; i++) {
-    const bench = new Bench({ time: 250, warmupTime: 100 })
+    const bench = new Bench({ time: 250, warmupTime: 50, iterations: 10, warmupIterations: 3 })
     for (const [name, contender] of Object.entries(contenders)) {
       bench.add(name, () => Effect.runPromise(contender))
     }
