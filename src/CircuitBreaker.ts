@@ -13,6 +13,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -336,6 +337,8 @@ export interface CircuitBreaker {
   /** @internal */
   readonly admit: (target?: Target) => Effect.Effect<Permit, CircuitOpen>
   /** @internal */
+  readonly admitNow: Circuit["admitNow"]
+  /** @internal */
   readonly worth: Circuit["worth"]
 }
 
@@ -379,15 +382,6 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
   const settings = settingsOf(options, options.trip ?? failureRate())
   return Effect.sync(() => new Circuit(options.name ?? "circuit", settings))
 }
-
-/**
- * Admits a call without a scope: for callers that cannot be interrupted and always call `done`. `target` names the
- * provider in the error.
- *
- * @internal
- */
-export const admit = (breaker: CircuitBreaker, target?: Target): Effect.Effect<Permit, CircuitOpen> =>
-  breaker.admit(target)
 
 /**
  * Makes the call if the circuit admits it, and tells the circuit how it ended (`outcomeOf`). Raises `CircuitOpen` in
@@ -453,6 +447,8 @@ export interface RegistryOptions {
 export interface RegistryService {
   /** The circuit of this key. It is made with these options, and named after the key, when it is asked for first. */
   readonly get: (key: string, options?: Options | (() => Options)) => Effect.Effect<CircuitBreaker>
+  /** @internal */
+  readonly getNow: (clock: Clock.Clock, key: string, options: () => Options) => CircuitBreaker
   /** How many are kept. */
   readonly size: Effect.Effect<number>
   /** The circuits that are kept, and what an admission to each would find. */

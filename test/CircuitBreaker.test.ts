@@ -242,7 +242,7 @@ describe("an open circuit", () => {
   it.effect("gives the time that is left at each rejection, and names the provider it was asked for", () =>
     Effect.gen(function*() {
       const breaker = yield* opened()
-      const rejected = (model: string) => Effect.flip(CircuitBreaker.admit(breaker, { provider: "p", model }))
+      const rejected = (model: string) => Effect.flip(breaker.admit({ provider: "p", model }))
       strictEqual((yield* rejected("a")).model, "a")
       strictEqual((yield* rejected("b")).model, "b")
       deepStrictEqual((yield* rejected("b")).retryAfter, Duration.seconds(5))

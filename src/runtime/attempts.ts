@@ -62,6 +62,7 @@ export const openAttempt = (
     status: undefined,
     requestId: undefined,
     dropped: [],
+    held: [],
     span: adopted?.span ?? attemptSpan(context),
     server: {}
   }

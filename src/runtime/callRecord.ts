@@ -84,6 +84,8 @@ export interface OpenAttempt {
   status: number | undefined
   requestId: string | undefined
   dropped: ReadonlyArray<string>
+  /** The gates it has passed and holds: what runs in it does not pass them again. */
+  held: ReadonlyArray<unknown>
   span: AttemptSpan | undefined
   server: Readonly<Record<string, unknown>>
 }

@@ -107,11 +107,20 @@ const alarm = (circuit: string, by: machine.OpenedBy): Effect.Effect<void> => {
 }
 
 /** A permit whose outcome counts once. */
-class Issued implements Circuits.Permit {
+export class Issued implements Circuits.Permit {
+  readonly _tag = "Permit"
   settled = false
-  constructor(private readonly circuit: Circuit, readonly permit: machine.Permit) {}
+  constructor(
+    private readonly circuit: Circuit,
+    readonly permit: machine.Permit,
+    readonly counted: Effect.Effect<void>
+  ) {}
   done(outcome: Circuits.Outcome): Effect.Effect<void> {
-    return this.circuit.settle(this, toMachine(outcome))
+    return Effect.clockWith((clock) => this.doneNow(outcome, clock))
+  }
+  /** `done` for whoever has the clock at hand; mostly nothing is left to do then. */
+  doneNow(outcome: Circuits.Outcome, clock: Clock.Clock): Effect.Effect<void> {
+    return this.circuit.settle(this, toMachine(outcome), clock)
   }
 }
 
@@ -164,14 +173,17 @@ export class Circuit implements Circuits.CircuitBreaker {
 
   admit(target: Target = nobody): Effect.Effect<Circuits.Permit, CircuitOpen> {
     return Effect.clockWith((clock) => {
-      const answer = machine.admit(this.settings, MutableRef.get(this.ref), this.now(clock))
-      if (answer.permit === undefined) {
-        return Effect.fail(this.reject(answer, target))
-      }
-      const counted = this.commit(answer)
-      const issued = new Issued(this, answer.permit)
-      return answer.transition === undefined ? Effect.succeed(issued) : Effect.as(counted, issued)
+      const answer = this.admitNow(clock, target)
+      return answer._tag === "Permit" ? Effect.as(answer.counted, answer) : Effect.fail(answer)
     })
+  }
+
+  /** `admit` for whoever has the clock at hand; `counted` is left to do. */
+  admitNow(clock: Clock.Clock, target: Target = nobody): Issued | CircuitOpen {
+    const answer = machine.admit(this.settings, MutableRef.get(this.ref), this.now(clock))
+    return answer.permit === undefined
+      ? this.reject(answer, target)
+      : new Issued(this, answer.permit, this.commit(answer))
   }
 
   /** An open circuit in a busy program turns away many calls within a millisecond: they all get the same error. */
@@ -195,23 +207,21 @@ export class Circuit implements Circuits.CircuitBreaker {
   )
 
   /** `u` is drawn, and the outcome then judged anew, only when it turns out that the circuit opens. */
-  settle(issued: Issued, outcome: machine.Outcome, u?: number): Effect.Effect<void> {
-    return Effect.clockWith((clock) => {
-      if (issued.settled) {
-        return Effect.void
-      }
-      const now = this.now(clock)
-      const step = machine.settle(this.settings, MutableRef.get(this.ref), now, issued.permit, outcome, u ?? 0)
-      const opens = step.transition?.to === "Open"
-      if (opens && u === undefined) {
-        return Effect.uninterruptible(Effect.flatMap(Random.next, (u) => this.settle(issued, outcome, u)))
-      }
-      issued.settled = true
-      const counted = this.commit(step)
-      return opens && outcome._tag === "Failure" && outcome.atOnce
-        ? Effect.zipRight(counted, alarm(this.name, outcome.by))
-        : counted
-    })
+  settle(issued: Issued, outcome: machine.Outcome, clock: Clock.Clock, u?: number): Effect.Effect<void> {
+    if (issued.settled) {
+      return Effect.void
+    }
+    const now = this.now(clock)
+    const step = machine.settle(this.settings, MutableRef.get(this.ref), now, issued.permit, outcome, u ?? 0)
+    const opens = step.transition?.to === "Open"
+    if (opens && u === undefined) {
+      return Effect.uninterruptible(Effect.flatMap(Random.next, (u) => this.settle(issued, outcome, clock, u)))
+    }
+    issued.settled = true
+    const counted = this.commit(step)
+    return opens && outcome._tag === "Failure" && outcome.atOnce
+      ? Effect.zipRight(counted, alarm(this.name, outcome.by))
+      : counted
   }
 
   readonly isolate: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(Effect.acquireRelease(

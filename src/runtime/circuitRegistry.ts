@@ -17,18 +17,17 @@ export const prepareRegistry = (
   return () => {
     const circuits = new Keyed<CircuitBreaker>(capacity, idleFor, (circuit, reading) => circuit.worth(reading))
     const kept = Effect.clockWith((clock) => Effect.succeed(circuits.kept(millisOf(clock))))
+    const getNow: RegistryService["getNow"] = (clock, key, options) =>
+      circuits.get(key, millisOf(clock), () => {
+        const own = options()
+        return make({ ...own, name: own.name ?? key })
+      })
     return {
       get: (key, options = {}) =>
         Effect.clockWith((clock) =>
-          Effect.succeed(circuits.get(
-            key,
-            millisOf(clock),
-            () => {
-              const own = Predicate.isFunction(options) ? options() : options
-              return make({ ...own, name: own.name ?? key })
-            }
-          ))
+          Effect.succeed(getNow(clock, key, () => Predicate.isFunction(options) ? options() : options))
         ),
+      getNow,
       size: Effect.map(kept, (circuits) => circuits.length),
       snapshot: Effect.flatMap(
         kept,

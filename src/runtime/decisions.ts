@@ -13,9 +13,12 @@ import { chatEvent } from "./spans.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
-const whenOpen = (f: (call: OpenCall, fiber: AnyFiber) => Effect.Effect<void>): Effect.Effect<void> =>
+const whenOpen = (
+  f: (call: OpenCall, fiber: AnyFiber) => Effect.Effect<void>,
+  context?: Context.Context<never>
+): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
-    const call = Context.get(fiber.currentContext, CurrentCall)
+    const call = Context.get(context ?? fiber.currentContext, CurrentCall)
     return call === undefined || call.ended ? Effect.void : f(call, fiber)
   })
 
@@ -43,8 +46,8 @@ export const waiting = (delay: Duration.Duration, reason: WaitReason, target?: T
     )
   })
 
-/** Something that could have been tried was not. */
-export const denied = (by: DeniedBy, target?: Target): Effect.Effect<void> =>
+/** Something that could have been tried was not. `context` is where the call is, unless it is the fiber's own. */
+export const denied = (by: DeniedBy, target?: Target, context?: Context.Context<never>): Effect.Effect<void> =>
   whenOpen((call, fiber) => {
     const denial = { by, ...concerned(call, target) }
     call.denials.push(denial)
@@ -54,7 +57,7 @@ export const denied = (by: DeniedBy, target?: Target): Effect.Effect<void> =>
     }
     chatEvent(fiber.currentContext, "resilience.denied", { by })
     return both(logFailed(call, { deniedBy: by }), emit(call, () => ({ _tag: "Denied", denial })))
-  })
+  }, context)
 
 /** The next provider is turned to. */
 export const fellBack = (from: Target, to: Target, error: CallError): Effect.Effect<void> =>

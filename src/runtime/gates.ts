@@ -18,7 +18,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { DeniedBy } from "../CallReport.js"
 import type { CircuitBreaker, Outcome } from "../CircuitBreaker.js"
-import { admit, failure, outcomeOf } from "../CircuitBreaker.js"
+import { failure, outcomeOf } from "../CircuitBreaker.js"
 import * as Deadline from "../Deadline.js"
 import { floored } from "../internal/backoff.js"
 import type { Pauses } from "../internal/pauses.js"
@@ -38,7 +38,7 @@ export class Rejection {
 export interface Gates {
   readonly pauses: Pauses
   readonly bulkhead: Bulkhead | undefined
-  readonly circuitOf: ((target: Target) => Effect.Effect<CircuitBreaker>) | undefined
+  readonly circuitOf: ((target: Target, clock: Clock.Clock) => CircuitBreaker) | undefined
   /** How long may be waited for a server that asked for it, in milliseconds, and whether to spread who returns. */
   readonly maxRetryAfter: number
   readonly spread: boolean
@@ -49,14 +49,7 @@ export interface Gates {
 /** What a pause is kept by. */
 export const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
 
-/** The gates that an attempt holds, for what runs in it. */
-class Held extends Context.Reference<Held>()(
-  "effect-resilience/Held",
-  { defaultValue: (): ReadonlyArray<unknown> => [] }
-) {}
-
-const heldIn = (context: Context.Context<never>): ReadonlyArray<unknown> =>
-  attemptAround(context) === undefined ? [] : Context.get(context, Held)
+const none: ReadonlyArray<unknown> = []
 
 /** A pause began while the caller stood in line. */
 class PausedMeanwhile {}
@@ -70,7 +63,7 @@ const unlessOpen = (circuit: CircuitBreaker | undefined, target: Target, wait: n
     Effect.void :
     Effect.flatMap(circuit.state, (state) =>
       state._tag === "Isolated" || state._tag === "Open" && Duration.toMillis(state.retryAfter) > wait
-        ? Effect.mapBoth(admit(circuit, target), {
+        ? Effect.mapBoth(circuit.admit(target), {
           onFailure: (error) =>
             new Rejection("circuit", error),
           onSuccess: () => undefined
@@ -180,15 +173,23 @@ const throughCircuit = <A, E, R>(
   context: Context.Context<never>
 ): Effect.Effect<A, E | Rejection, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((fiber) =>
-      Effect.flatMap(
-        Effect.mapError(admit(circuit, target), (error) => new Rejection("circuit", error)),
-        (permit) => {
-          const startedAt = clockOf(fiber).unsafeCurrentTimeNanos()
-          return Effect.onExit(restore(self), (exit) => permit.done(outcomeSince(exit, startedAt, context)))
-        }
-      )
-    )
+    Effect.withFiberRuntime<A, E | Rejection, R>((fiber) => {
+      const clock = clockOf(fiber)
+      const permit = circuit.admitNow(clock, target)
+      if (permit._tag === "CircuitOpen") {
+        return Effect.fail(new Rejection("circuit", permit))
+      }
+      const startedAt = clock.unsafeCurrentTimeNanos()
+      const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> => {
+        const told = permit.doneNow(outcomeSince(exit, startedAt, context), clock)
+        return told === Effect.void ? exit : Effect.zipRight(told, exit)
+      }
+      const admitted = Effect.matchCauseEffect(restore(self), {
+        onFailure: (cause) => end(Exit.failCause(cause)),
+        onSuccess: (value) => end(Exit.succeed(value))
+      })
+      return permit.counted === Effect.void ? admitted : Effect.zipRight(permit.counted, admitted)
+    })
   )
 
 const notPausedMeanwhile = <A, E, R>(
@@ -203,23 +204,22 @@ const notPausedMeanwhile = <A, E, R>(
   )
 
 /**
- * Makes the attempt once it has passed all gates. `attempt` is given the context to run in; `waited` is how long a pause
- * was waited for already.
+ * Makes the attempt once it has passed all gates. `attempt` is given those that it holds then; `waited` is how long a
+ * pause was waited for already.
  */
 export const through = <A, E, R>(
-  attempt: (context: Context.Context<R>) => Effect.Effect<A, E>,
+  attempt: (held: ReadonlyArray<unknown>) => Effect.Effect<A, E>,
   gates: Gates,
   target: Target,
   context: Context.Context<R>,
   waited = 0
 ): Effect.Effect<A, E | Rejection> =>
-  Effect.flatMap(gates.circuitOf === undefined ? Effect.succeed(undefined) : gates.circuitOf(target), (found) => {
-    const held = heldIn(context)
+  Effect.withFiberRuntime<A, E | Rejection>((fiber) => {
+    const found = gates.circuitOf?.(target, clockOf(fiber))
+    const held = attemptAround(context)?.held ?? none
     const circuit = held.includes(found) ? undefined : found
     const bulkhead = held.includes(gates.bulkhead) ? undefined : gates.bulkhead
-    const once = circuit === undefined && bulkhead === undefined
-      ? attempt(context)
-      : attempt(Context.add(context, Held, [...held, circuit, bulkhead]))
+    const once = attempt(circuit === undefined && bulkhead === undefined ? held : [...held, circuit, bulkhead])
     const admitted = circuit === undefined ? once : throughCircuit(once, circuit, target, context)
     const pass = (waited: number) =>
       bulkhead === undefined ? admitted : Effect.catchAll(

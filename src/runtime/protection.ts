@@ -77,13 +77,13 @@ const circuits = (
     return undefined
   }
   if (CircuitBreaker.isCircuitBreaker(options)) {
-    const found = Effect.succeed(options)
-    return () => found
+    return () => options
   }
   const own = CircuitBreaker.unsafeMakeRegistry()
-  return (target) => {
+  return (target, clock) => {
     const name = keyOf(target).trim()
-    return (name === "" || registry === undefined ? own : registry).get(
+    return (name === "" || registry === undefined ? own : registry).getNow(
+      clock,
       `${keyOf(target)} ${credential}`,
       () => ({ ...options, name: options.name ?? (name === "" ? "default" : name) })
     )
@@ -120,13 +120,15 @@ export const build = (
   const attempt = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
-    context: Context.Context<R>
+    context: Context.Context<R>,
+    held: ReadonlyArray<unknown>
   ): Effect.Effect<A, E | Timeout> =>
     Effect.withFiberRuntime((fiber, status) => {
       const clock = clockOf(fiber)
       const startedAt = clock.unsafeCurrentTimeNanos()
       const limit = Math.min(settings.attemptTimeout, shareOf(context, startedAt))
       const open = openAttempt(context, policy, target, startedAt)
+      open.held = held
       const limited = timeLimit(self, {
         fiber,
         status,
@@ -159,14 +161,14 @@ export const build = (
     target: Target,
     context: Context.Context<R>
   ): Effect.Effect<A, E | Timeout | Rejection> =>
-    through((context) => attempt(self, target, context), gates, target, context)
+    through((held) => attempt(self, target, context, held), gates, target, context)
 
   /** Would the circuit admit another attempt after so long, or is that not worth waiting for? */
   const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> =>
     circuitOf === undefined
       ? Effect.succeed(true)
       : Effect.map(
-        Effect.flatMap(circuitOf(target), (circuit) => circuit.state),
+        Effect.clockWith((clock) => circuitOf(target, clock).state),
         (state) =>
           state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
       )
@@ -219,13 +221,17 @@ export const build = (
       const inside = retries
         ? RetryBudget.unsafeDeposit(IdempotencyKey.ensure(context), clockOf(fiber).unsafeCurrentTimeNanos(), ownBudget)
         : context
-      const after = (error: E | Timeout | Rejection): Effect.Effect<A, E | Raised> =>
-        error instanceof Rejection
-          ? Effect.zipRight(denied(error.by, target), Effect.fail(error.error))
-          : retries
-          ? retry(self, target, inside, error, error, policy.initial)
-          : Effect.fail(error)
-      return Effect.catchAll(admitted(self, target, inside), (error) => Effect.provide(after(error), inside))
+      return Effect.catchAll(
+        admitted(self, target, inside),
+        (error): Effect.Effect<A, E | Raised> => {
+          if (error instanceof Rejection) {
+            return Effect.zipRight(denied(error.by, target, inside), Effect.fail(error.error))
+          }
+          return retries
+            ? Effect.provide(retry(self, target, inside, error, error, policy.initial), inside)
+            : Effect.fail(error)
+        }
+      )
     })
 
   return (self, target = {}) => recordCallWith((context) => call(self, target, context))
