@@ -113,7 +113,7 @@ const success = async (): Promise<string> => {
 const rejection = async (): Promise<string> => {
   const peer = breaker()
   peer.isolate()
-  const down = Effect.fail(new ProviderError.ServerError({ message: "503", reason: "Overloaded" }))
+  const down = new ProviderError.ServerError({ message: "503", reason: "Overloaded" })
   const circuit = CircuitBreaker.unsafeMake({
     trip: CircuitBreaker.consecutiveFailures(1),
     openFor: "1 hour",

@@ -44,7 +44,7 @@ const sendTo = (provider: Provider, simulator: Simulator, timeout: number): Link
     })
     const cancelTimer = timeout === Infinity ? () => {} : simulator.sleep(timeout, () => {
       stopWaiting()
-      resume(Effect.fail(new ProviderError.Timeout({ message: "no answer", scope: "Attempt" }, true)))
+      resume(new ProviderError.Timeout({ message: "no answer", scope: "Attempt" }, true))
     })
     return Effect.sync(() => {
       cancelTimer()

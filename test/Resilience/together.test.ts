@@ -119,8 +119,10 @@ describe("policies together", () => {
       const a = yield* ScriptedProvider.make([Effect.fail(rateLimited("10 seconds")), "a"])
       const b = yield* ScriptedProvider.make([Effect.fail(rateLimited("20 seconds")), "b"])
       const { exit } = yield* simulate(complete).pipe(
-        Effect.provide(Fallback.orElse(a.layer, b.layer)),
-        Effect.provide(RetryBudget.layer({ hardCap: { limit: 1, per: "1 hour" } }))
+        Effect.provide([
+          Fallback.orElse(a.layer, b.layer),
+          RetryBudget.layer({ hardCap: { limit: 1, per: "1 hour" } })
+        ])
       )
       assertTrue(Exit.isFailure(exit))
     }))
@@ -130,14 +132,16 @@ describe("policies together", () => {
       const a = yield* ScriptedProvider.make([Effect.fail(overloaded())])
       const b = yield* ScriptedProvider.make(["b", "b", "b", "b"])
       const exits = yield* Effect.forEach([1, 2, 3, 4], () => simulate(complete, 1)).pipe(
-        Effect.provide(Fallback.orElse(
-          a.layer.pipe(Resilience.layer({
-            retry: { maxAttempts: 1 },
-            circuitBreaker: { trip: CircuitBreaker.consecutiveFailures(1), openFor: "1 minute" }
-          })),
-          b.layer
-        )),
-        Effect.provide(RetryBudget.layer({ hardCap: { limit: 2, per: "1 hour" } }))
+        Effect.provide([
+          Fallback.orElse(
+            a.layer.pipe(Resilience.layer({
+              retry: { maxAttempts: 1 },
+              circuitBreaker: { trip: CircuitBreaker.consecutiveFailures(1), openFor: "1 minute" }
+            })),
+            b.layer
+          ),
+          RetryBudget.layer({ hardCap: { limit: 2, per: "1 hour" } })
+        ])
       )
       deepStrictEqual(exits.map(({ exit }) => exit._tag === "Success" ? "ok" : nameOf(failureOf(exit))), [
         "ok",
