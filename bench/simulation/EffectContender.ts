@@ -44,6 +44,8 @@ const sendTo = (provider: Provider, simulator: Simulator, timeout: number): Link
     })
     const cancelTimer = timeout === Infinity ? () => {} : simulator.sleep(timeout, () => {
       stopWaiting()
+      // It is a tagged error of the library's, whatever the diagnostic takes it for.
+      // @effect-diagnostics-next-line globalErrorInEffectFailure:off
       resume(new ProviderError.Timeout({ message: "no answer", scope: "Attempt" }, true))
     })
     return Effect.sync(() => {
