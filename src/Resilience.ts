@@ -20,10 +20,10 @@ import type * as Schedule from "effect/Schedule"
 import type { ChatRequest, Service } from "./ChatProvider.js"
 import { ChatProvider } from "./ChatProvider.js"
 import * as CircuitBreaker from "./CircuitBreaker.js"
-import type { CircuitOpen, RateLimited, Target, Timeout } from "./ProviderError.js"
+import type { Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as OptionsOf from "./runtime/options.js"
-import type { Settings, Shared } from "./runtime/protection.js"
+import type { Raised, Settings, Shared } from "./runtime/protection.js"
 import * as Protection from "./runtime/protection.js"
 import { chatCall } from "./runtime/recorder.js"
 
@@ -69,6 +69,16 @@ export {
   Config
 } from "./runtime/resilienceConfig.js"
 
+export type {
+  /**
+   * What `protect` can raise by itself.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Raised
+} from "./runtime/protection.js"
+
 /**
  * Policies that belong together, and what they remember.
  *
@@ -87,14 +97,6 @@ export interface Resilience {
     target?: Target
   ) => Effect.Effect<A, E | Raised, R>
 }
-
-/**
- * What `protect` can raise by itself.
- *
- * @since 0.1.0
- * @category models
- */
-export type Raised = Timeout | CircuitOpen | RateLimited
 
 const settingsOf = (options: Options): Settings => {
   const timeout = OptionsOf.positiveDuration("attemptTimeout", options.attemptTimeout ?? "60 seconds")

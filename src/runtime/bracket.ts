@@ -12,18 +12,27 @@ import * as FiberRef from "effect/FiberRef"
 const after = <A, E>(ended: Effect.Effect<void>, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
   ended === Effect.void ? exit : Effect.zipRight(ended, exit)
 
+/** What `end` makes of the exit of `self`, for whoever is uninterruptible already. */
+const ending = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  end: (exit: Exit.Exit<A, E>) => Effect.Effect<A, E>
+): Effect.Effect<A, E, R> =>
+  Effect.matchCauseEffect(self, {
+    onFailure: (cause) => end(Exit.failCause(cause)),
+    onSuccess: (value) => end(Exit.succeed(value))
+  })
+
+/** `atEnd` for whoever is uninterruptible already, but for `self`. */
+export const atEndOf = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
+): Effect.Effect<A, E, R> => ending(self, (exit) => after(onExit(exit), exit))
+
 /** `Effect.onExit`; what `onExit` does itself, and not by the effect it returns, costs next to nothing. */
 export const atEnd = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
-): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> => after(onExit(exit), exit)
-    return Effect.matchCauseEffect(restore(self), {
-      onFailure: (cause) => end(Exit.failCause(cause)),
-      onSuccess: (value) => end(Exit.succeed(value))
-    })
-  })
+): Effect.Effect<A, E, R> => Effect.uninterruptibleMask((restore) => atEndOf(restore(self), onExit))
 
 /**
  * Runs `self` in `inside`, and then, back in `outside`, `onExit`. Both hold what `self` needs: they are the fiber's own
@@ -37,18 +46,13 @@ export const bracket = <A, E, R>(
     readonly onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
   }
 ): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
-      Effect.flatMap(
-        FiberRef.set(FiberRef.currentContext, outside),
-        () => after(onExit(exit), exit)
-      )
-    return Effect.flatMap(
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
       FiberRef.set(FiberRef.currentContext, inside),
       () =>
-        Effect.matchCauseEffect(restore(self), {
-          onFailure: (cause) => end(Exit.failCause(cause)),
-          onSuccess: (value) => end(Exit.succeed(value))
-        })
+        ending(
+          restore(self),
+          (exit) => Effect.flatMap(FiberRef.set(FiberRef.currentContext, outside), () => after(onExit(exit), exit))
+        )
     )
-  })
+  )

@@ -17,14 +17,15 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { DeniedBy } from "../CallReport.js"
-import type { CircuitBreaker, Outcome } from "../CircuitBreaker.js"
-import { failure, outcomeOf } from "../CircuitBreaker.js"
+import type { CircuitBreaker, Outcome, State } from "../CircuitBreaker.js"
+import { failure, neutral, outcomeOf } from "../CircuitBreaker.js"
 import * as Deadline from "../Deadline.js"
 import { floored } from "../internal/backoff.js"
 import type { Pauses } from "../internal/pauses.js"
 import type { CircuitOpen, RateLimited, Target } from "../ProviderError.js"
 import { atCapacity, paused, timedOut } from "../ProviderError.js"
 import { Alternatives } from "./alternatives.js"
+import { atEndOf } from "./bracket.js"
 import type { Bulkhead } from "./bulkhead.js"
 import { attemptAround, waiting } from "./recorder.js"
 import { clockOf } from "./timeLimit.js"
@@ -57,17 +58,25 @@ class PausedMeanwhile {}
 const reject = (by: DeniedBy, error: RateLimited | CircuitOpen): Effect.Effect<never, Rejection> =>
   Effect.fail(new Rejection(by, error))
 
+/** Would a circuit that is in this state turn away whoever comes after so many milliseconds? */
+export const turnsAwayAfter = (wait: number, state: State): boolean =>
+  state._tag === "Isolated" || state._tag === "Open" && Duration.toMillis(state.retryAfter) > wait
+
 /** Turned away before a wait, where the circuit would turn the caller away after it. */
-const unlessOpen = (circuit: CircuitBreaker | undefined, target: Target, wait: number) =>
-  circuit === undefined ?
-    Effect.void :
-    Effect.flatMap(circuit.state, (state) =>
-      state._tag === "Isolated" || state._tag === "Open" && Duration.toMillis(state.retryAfter) > wait
-        ? Effect.mapBoth(circuit.admit(target), {
-          onFailure: (error) =>
-            new Rejection("circuit", error),
-          onSuccess: () => undefined
-        })
+const unlessOpen = (
+  circuit: CircuitBreaker | undefined,
+  target: Target,
+  wait: number
+): Effect.Effect<void, Rejection> =>
+  circuit === undefined
+    ? Effect.void
+    : Effect.flatMap(circuit.state, (state) =>
+      turnsAwayAfter(wait, state)
+        // Admitted after all, since time goes on between the two, the permit goes back.
+        ? Effect.uninterruptible(Effect.matchEffect(circuit.admit(target), {
+          onFailure: (error) => reject("circuit", error),
+          onSuccess: (permit) => permit.done(neutral)
+        }))
         : Effect.void)
 
 /** What stands against waiting `delay` milliseconds for a pause of which so many are left. */
@@ -180,14 +189,10 @@ const throughCircuit = <A, E, R>(
         return Effect.fail(new Rejection("circuit", permit))
       }
       const startedAt = clock.unsafeCurrentTimeNanos()
-      const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> => {
-        const told = permit.doneNow(outcomeSince(exit, startedAt, context), clock)
-        return told === Effect.void ? exit : Effect.zipRight(told, exit)
-      }
-      const admitted = Effect.matchCauseEffect(restore(self), {
-        onFailure: (cause) => end(Exit.failCause(cause)),
-        onSuccess: (value) => end(Exit.succeed(value))
-      })
+      const admitted = atEndOf(
+        restore(self),
+        (exit) => permit.doneNow(outcomeSince(exit, startedAt, context), clock)
+      )
       return permit.counted === Effect.void ? admitted : Effect.zipRight(permit.counted, admitted)
     })
   )

@@ -24,7 +24,7 @@ import * as RetryPolicy from "../RetryPolicy.js"
 import { Alternatives } from "./alternatives.js"
 import { Bulkhead } from "./bulkhead.js"
 import type { Gates } from "./gates.js"
-import { keyOf, Rejection, through } from "./gates.js"
+import { keyOf, Rejection, through, turnsAwayAfter } from "./gates.js"
 import type { OpenAttempt } from "./recorder.js"
 import { attemptAround, denied, openAttempt, recordAttempt, recordCallWith, waiting, withAttempt } from "./recorder.js"
 import { clockOf, timeLimit } from "./timeLimit.js"
@@ -169,8 +169,7 @@ export const build = (
       ? Effect.succeed(true)
       : Effect.map(
         Effect.clockWith((clock) => circuitOf(target, clock).state),
-        (state) =>
-          state._tag === "Open" ? Duration.lessThanOrEqualTo(state.retryAfter, delay) : state._tag !== "Isolated"
+        (state) => !turnsAwayAfter(Duration.toMillis(delay), state)
       )
 
   /** `error` decides what is next; `told` is what the caller sees then: the last error of an attempt that was sent. */
