@@ -1,12 +1,11 @@
 import { FetchHttpClient, HttpClient, type HttpClientRequest } from "@effect/platform"
-import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Layer, Logger, Redacted, Tracer } from "effect"
-import type { ProviderError } from "effect-resilience"
 import { Anthropic, CallReport, ChatProvider, Fallback, IdempotencyKey, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
+import { asking, clients, describeError } from "./providerOverHttp.js"
 import { onlyReport } from "./utils.js"
 
 const KEY = "sk-ant-key-that-must-stay-secret"
@@ -16,31 +15,7 @@ const request: ChatProvider.ChatRequest = { messages: [{ role: "user", content: 
 const provider = (server: FaultServer.Service, model: string, options: Anthropic.Options = {}) =>
   Anthropic.layer({ apiKey: Redacted.make(KEY), baseUrl: server.url, model, ...options })
 
-const clients = { fetch: FetchHttpClient.layer, undici: NodeHttpClient.layerUndici }
-
-/** One call to a server that meets the fault, over a real socket. */
-const ask = (
-  fault: Fault.Fault,
-  policy: (layer: Layer.Layer<ChatProvider.ChatProvider, never, HttpClient.HttpClient>) => typeof layer = (layer) =>
-    layer
-) =>
-  Effect.gen(function*() {
-    const server = yield* FaultServer.make()
-    yield* server.script("m", fault)
-    const result = yield* ChatProvider.complete(request).pipe(
-      Effect.either,
-      Effect.provide(policy(provider(server, "m")))
-    )
-    return { server, result, attempts: yield* server.attempts }
-  })
-
-const describeError = (error: ProviderError.CallError): string =>
-  [
-    error._tag,
-    "reason" in error ? error.reason : "scope" in error ? error.scope : undefined,
-    "status" in error ? error.status : undefined
-  ]
-    .filter((part) => part !== undefined).join(" ")
+const ask = asking(request, provider)
 
 const bodyOf = (sent: HttpClientRequest.HttpClientRequest): unknown =>
   sent.body._tag === "Uint8Array" ? JSON.parse(new TextDecoder().decode(sent.body.body)) : undefined

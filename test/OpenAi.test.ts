@@ -1,5 +1,4 @@
 import { FetchHttpClient, HttpClient } from "@effect/platform"
-import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import {
@@ -15,10 +14,10 @@ import {
   Redacted,
   Tracer
 } from "effect"
-import type { ProviderError } from "effect-resilience"
 import { CallReport, ChatProvider, Fallback, IdempotencyKey, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
+import { asking, clients, describeError } from "./providerOverHttp.js"
 
 const KEY = "sk-key-that-must-stay-secret"
 const PROMPT = "a prompt that must stay private"
@@ -27,31 +26,7 @@ const request: ChatProvider.ChatRequest = { messages: [{ role: "user", content: 
 const provider = (server: FaultServer.Service, model: string, options: OpenAi.Options = {}) =>
   OpenAi.layer({ apiKey: Redacted.make(KEY), baseUrl: `${server.url}/v1`, model, ...options })
 
-const clients = { fetch: FetchHttpClient.layer, undici: NodeHttpClient.layerUndici }
-
-/** One call to a server that meets the fault, over a real socket. */
-const ask = (
-  fault: Fault.Fault,
-  policy: (layer: Layer.Layer<ChatProvider.ChatProvider, never, HttpClient.HttpClient>) => typeof layer = (layer) =>
-    layer
-) =>
-  Effect.gen(function*() {
-    const server = yield* FaultServer.make()
-    yield* server.script("m", fault)
-    const result = yield* ChatProvider.complete(request).pipe(
-      Effect.either,
-      Effect.provide(policy(provider(server, "m")))
-    )
-    return { server, result, attempts: yield* server.attempts }
-  })
-
-const describeError = (error: ProviderError.CallError): string =>
-  [
-    error._tag,
-    "reason" in error ? error.reason : "scope" in error ? error.scope : undefined,
-    "status" in error ? error.status : undefined
-  ]
-    .filter((part) => part !== undefined).join(" ")
+const ask = asking(request, provider)
 
 for (const [name, client] of Object.entries(clients)) {
   describe(`OpenAi over ${name}`, () => {
