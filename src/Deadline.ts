@@ -14,12 +14,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import type { Timeout } from "./ProviderError.js"
 import { timedOut } from "./ProviderError.js"
+import { asCaller } from "./runtime/caller.js"
 import * as OptionsOf from "./runtime/options.js"
-import { clockOf, timeLimit } from "./runtime/timeLimit.js"
+import { timeLimit } from "./runtime/timeLimit.js"
 
 /**
  * The moment a call must be over.
@@ -162,42 +164,36 @@ export const within: {
     const reserve = options.reserve === undefined
       ? Option.none()
       : Option.some(OptionsOf.finiteDuration("reserve", options.reserve))
-    return Effect.contextWithEffect((context: Context.Context<R>) =>
-      Effect.withFiberRuntime<A, E | Timeout>((fiber, status) => {
-        const clock = clockOf(fiber)
-        const now = clock.unsafeCurrentTimeNanos()
-        const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
-        const own = now + Option.getOrThrow(Duration.toNanos(total))
-        const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
-        const late: Effect.Effect<never, Timeout> = Effect.failSync(() => timedOut("Deadline", earlier.total))
-        if (earlier.at <= now) {
-          return late
+    return asCaller<A, E | Timeout, R>((caller) => {
+      const { clock, context } = caller
+      const now = clock.unsafeCurrentTimeNanos()
+      const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
+      const own = now + Option.getOrThrow(Duration.toNanos(total))
+      const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
+      const late = () => timedOut("Deadline", earlier.total)
+      if (earlier.at <= now) {
+        return Effect.failSync(late)
+      }
+      let fired = false
+      const deadline: Deadline = {
+        at: earlier.at,
+        total: earlier.total,
+        reserve: Option.orElse(reserve, () => outer === undefined ? Option.none() : outer.reserve),
+        expired: () => fired || (outer !== undefined && outer.expired())
+      }
+      return timeLimit(self, {
+        caller,
+        context: Context.add(context, CurrentDeadline, Option.some(deadline)),
+        limit: Number(earlier.at - now) / 1e6,
+        onTimeout: late,
+        onEnd: () => {
+          fired = clock.unsafeCurrentTimeNanos() >= earlier.at
+        },
+        then: (exit: Exit.Exit<A, E | Timeout>) => {
+          const decided = Exit.isSuccess(exit) || Option.isSome(Cause.failureOption(exit.cause))
+          return decided && clock.unsafeCurrentTimeNanos() >= earlier.at ? Effect.failSync(late) : exit
         }
-        let fired = false
-        const deadline: Deadline = {
-          at: earlier.at,
-          total: earlier.total,
-          reserve: Option.orElse(reserve, () => outer === undefined ? Option.none() : outer.reserve),
-          expired: () => fired || (outer !== undefined && outer.expired())
-        }
-        const limited = timeLimit(self, {
-          fiber,
-          status,
-          context: Context.add(context, CurrentDeadline, Option.some(deadline)),
-          limit: Number(earlier.at - now) / 1e6,
-          onTimeout: () => late,
-          onEnd: () => {
-            fired = clock.unsafeCurrentTimeNanos() >= earlier.at
-          }
-        })
-        const unlessLate = (outcome: Effect.Effect<A, E | Timeout>) =>
-          clock.unsafeCurrentTimeNanos() >= earlier.at ? late : outcome
-        return Effect.matchCauseEffect(limited, {
-          onSuccess: (value) => unlessLate(Effect.succeed(value)),
-          onFailure: (cause) =>
-            Option.isSome(Cause.failureOption(cause)) ? unlessLate(Effect.failCause(cause)) : Effect.failCause(cause)
-        })
       })
-    )
+    })
   }
 )

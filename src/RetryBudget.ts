@@ -27,8 +27,8 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type { Charge, Key, Rules } from "./internal/retryLedger.js"
 import { Ledger } from "./internal/retryLedger.js"
+import { clockOf } from "./runtime/caller.js"
 import * as OptionsOf from "./runtime/options.js"
-import { clockOf } from "./runtime/timeLimit.js"
 
 /**
  * Marks a retry budget.

@@ -180,14 +180,21 @@ const logEnded = (
   return before
 }
 
+/** The attempt is about to be made. */
+export const startAttempt = (attempt: OpenAttempt): Effect.Effect<void> =>
+  attempt.call === undefined ? Effect.void : start(attempt, attempt.call)
+
+/** The attempt, which was recorded as started, has ended. */
+export const endAttempt = (
+  attempt: OpenAttempt,
+  exit: Exit.Exit<unknown, unknown>,
+  fiber: AnyFiber
+): Effect.Effect<void> => attempt.call === undefined ? Effect.void : end(attempt, attempt.call, exit, fiber)
+
 /** Records the effect, which is all of the attempt, in the open call. */
-export const recordAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Effect.Effect<A, E, R> => {
-  const call = attempt.call
-  return call === undefined
+export const recordAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Effect.Effect<A, E, R> =>
+  attempt.call === undefined
     ? self
-    : Effect.withFiberRuntime((fiber) => {
-      const started = start(attempt, call)
-      const recorded = atEnd(self, (exit) => end(attempt, call, exit, fiber))
-      return started === Effect.void ? recorded : Effect.zipRight(started, recorded)
-    })
-}
+    : Effect.withFiberRuntime((fiber) =>
+      Effect.zipRight(startAttempt(attempt), atEnd(self, (exit) => endAttempt(attempt, exit, fiber)))
+    )

@@ -9,30 +9,30 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 
-const after = <A, E>(ended: Effect.Effect<void>, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
-  ended === Effect.void ? exit : Effect.zipRight(ended, exit)
+/** One after the other, at no cost if nothing is left to do first. */
+export const andThen = <A, E>(left: Effect.Effect<void>, next: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  left === Effect.void ? next() : Effect.zipRight(left, Effect.suspend(next))
+
+/** The exit, once what is left to do is done. */
+export const after = <A, E>(left: Effect.Effect<void>, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
+  left === Effect.void ? exit : Effect.zipRight(left, exit)
 
 /** What `end` makes of the exit of `self`, for whoever is uninterruptible already. */
-const ending = <A, E, R>(
+export const ending = <A, E, R, B, E2>(
   self: Effect.Effect<A, E, R>,
-  end: (exit: Exit.Exit<A, E>) => Effect.Effect<A, E>
-): Effect.Effect<A, E, R> =>
+  end: (exit: Exit.Exit<A, E>) => Effect.Effect<B, E2>
+): Effect.Effect<B, E2, R> =>
   Effect.matchCauseEffect(self, {
     onFailure: (cause) => end(Exit.failCause(cause)),
     onSuccess: (value) => end(Exit.succeed(value))
   })
 
-/** `atEnd` for whoever is uninterruptible already, but for `self`. */
-export const atEndOf = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
-): Effect.Effect<A, E, R> => ending(self, (exit) => after(onExit(exit), exit))
-
 /** `Effect.onExit`; what `onExit` does itself, and not by the effect it returns, costs next to nothing. */
 export const atEnd = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
-): Effect.Effect<A, E, R> => Effect.uninterruptibleMask((restore) => atEndOf(restore(self), onExit))
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) => ending(restore(self), (exit) => after(onExit(exit), exit)))
 
 /**
  * Runs `self` in `inside`, and then, back in `outside`, `onExit`. Both hold what `self` needs: they are the fiber's own

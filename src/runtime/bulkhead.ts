@@ -22,7 +22,17 @@ export class Bulkhead {
 
   constructor(private readonly limit: number) {}
 
-  private leave(): void {
+  /** Takes a slot if one is free. */
+  tryEnter(): boolean {
+    if (this.taken < this.limit) {
+      this.taken += 1
+      return true
+    }
+    return false
+  }
+
+  /** Whoever has a slot gives it back, once. */
+  leave(): void {
     const [next] = this.line
     if (next === undefined) {
       this.taken -= 1
@@ -42,30 +52,17 @@ export class Bulkhead {
   }
 
   /**
-   * Runs `self` in a slot. When none is free, `whenFull` decides: it fails, or it waits `inLine`, for as long as it likes
-   * to.
+   * Waits for a slot, for whoever is uninterruptible but for what `wait` makes of being in line: it fails, or it waits,
+   * for as long as it likes to.
    */
-  withSlot<A, E, R, E2, R2>(
-    self: Effect.Effect<A, E, R>,
-    whenFull: (inLine: Effect.Effect<void>) => Effect.Effect<void, E2, R2>
-  ): Effect.Effect<A, E | E2, R | R2> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.suspend(() => {
-        const run = Effect.onExit(restore(self), () => Effect.sync(() => this.leave()))
-        if (this.taken < this.limit) {
-          this.taken += 1
-          return run
-        }
-        const waiter: Waiter = { granted: false, wake: () => {} }
-        const inLine = Effect.async<void>((resume) => {
-          waiter.wake = () => resume(Effect.void)
-          this.line.add(waiter)
-        })
-        return restore(whenFull(inLine)).pipe(
-          Effect.tapErrorCause(() => Effect.sync(() => this.abandon(waiter))),
-          Effect.zipRight(run)
-        )
+  enterInLine<E, R>(wait: (inLine: Effect.Effect<void>) => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
+    return Effect.suspend(() => {
+      const waiter: Waiter = { granted: false, wake: () => {} }
+      const inLine = Effect.async<void>((resume) => {
+        waiter.wake = () => resume(Effect.void)
+        this.line.add(waiter)
       })
-    )
+      return Effect.tapErrorCause(wait(inLine), () => Effect.sync(() => this.abandon(waiter)))
+    })
   }
 }

@@ -12,13 +12,14 @@ import { CurrentDeadline } from "../Deadline.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { end } from "./attempts.js"
-import { atEnd, bracket } from "./bracket.js"
+import { bracket } from "./bracket.js"
+import type { Caller } from "./caller.js"
+import { clockOf } from "./caller.js"
 import type { OpenCall } from "./callRecord.js"
 import { both, callOutcome, CurrentCall, emit, logFailed, openCall, reportOf, stopWaiting } from "./callRecord.js"
 import * as metrics from "./metrics.js"
 import { settle } from "./outcome.js"
 import { openChat } from "./spans.js"
-import { clockOf } from "./timeLimit.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -83,22 +84,24 @@ export const recordCall = <A, E, R>(self: Effect.Effect<A, E, R>, target?: Targe
       : bracket(self, { outside, inside: Context.add(outside, CurrentCall, call), onExit: endCall(call, fiber) })
   })
 
+/** A call that was opened: the context it is made in, and what ends it. */
+export interface Recording<R> {
+  readonly inside: Context.Context<R>
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+}
+
+const notOurs = (): Effect.Effect<void> => Effect.void
+
 /**
  * `recordCall` for whoever hands the context on by itself, to what it forks and to what it only does after a failure:
  * the fiber's own context stays as it is, since to change it costs as much as all the rest of recording a call.
  */
-export const recordCallWith = <A, E, R>(
-  self: (context: Context.Context<R>) => Effect.Effect<A, E, R>,
-  target?: Target
-): Effect.Effect<A, E, R> =>
-  Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.withFiberRuntime((fiber) => {
-      const call = callIn(fiber, context, target)
-      return call === undefined
-        ? self(context)
-        : atEnd(self(Context.add(context, CurrentCall, call)), endCall(call, fiber))
-    })
-  )
+export const openRecording = <R>({ context, fiber }: Caller<R>, target?: Target): Recording<R> => {
+  const call = callIn(fiber, context, target)
+  return call === undefined
+    ? { inside: context, end: notOurs }
+    : { inside: Context.add(context, CurrentCall, call), end: endCall(call, fiber) }
+}
 
 /** Whom a chat asks, and for what. */
 export interface Chat extends Target {

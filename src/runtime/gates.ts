@@ -25,10 +25,10 @@ import type { Pauses } from "../internal/pauses.js"
 import type { CircuitOpen, RateLimited, Target } from "../ProviderError.js"
 import { atCapacity, paused, timedOut } from "../ProviderError.js"
 import { Alternatives } from "./alternatives.js"
-import { atEndOf } from "./bracket.js"
 import type { Bulkhead } from "./bulkhead.js"
+import type { Caller } from "./caller.js"
+import type { Issued } from "./circuit.js"
 import { attemptAround, waiting } from "./recorder.js"
-import { clockOf } from "./timeLimit.js"
 
 /** Turned away before anything was sent. */
 export class Rejection {
@@ -51,9 +51,6 @@ export interface Gates {
 export const keyOf = (target: Target): string => `${target.provider ?? ""} ${target.model ?? ""}`
 
 const none: ReadonlyArray<unknown> = []
-
-/** A pause began while the caller stood in line. */
-class PausedMeanwhile {}
 
 const reject = (by: DeniedBy, error: RateLimited | CircuitOpen): Effect.Effect<never, Rejection> =>
   Effect.fail(new Rejection(by, error))
@@ -174,68 +171,93 @@ const outcomeSince = (
     : outcomeOf(exit)
 }
 
-/** Runs the effect if the circuit admits it, and tells the circuit how it went. */
-const throughCircuit = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  circuit: CircuitBreaker,
-  target: Target,
-  context: Context.Context<never>
-): Effect.Effect<A, E | Rejection, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime<A, E | Rejection, R>((fiber) => {
-      const clock = clockOf(fiber)
-      const permit = circuit.admitNow(clock, target)
-      if (permit._tag === "CircuitOpen") {
-        return Effect.fail(new Rejection("circuit", permit))
-      }
-      const startedAt = clock.unsafeCurrentTimeNanos()
-      const admitted = atEndOf(
-        restore(self),
-        (exit) => permit.doneNow(outcomeSince(exit, startedAt, context), clock)
-      )
-      return permit.counted === Effect.void ? admitted : Effect.zipRight(permit.counted, admitted)
-    })
-  )
+/** The way of one attempt through the gates, and back. */
+export class Passage<R> {
+  private readonly circuit: CircuitBreaker | undefined
+  private readonly bulkhead: Bulkhead | undefined
+  private readonly around: ReadonlyArray<unknown>
+  private slot: Bulkhead | undefined
+  private permit: Issued | undefined
+  private startedAt = 0n
 
-const notPausedMeanwhile = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  gates: Gates,
-  target: Target
-): Effect.Effect<A, E | PausedMeanwhile, R> =>
-  gates.pauses.none ? self : Effect.flatMap(
-    Clock.currentTimeNanos,
-    (now): Effect.Effect<A, E | PausedMeanwhile, R> =>
-      gates.pauses.left(keyOf(target), now) === 0 ? self : Effect.fail(new PausedMeanwhile())
-  )
+  constructor(
+    private readonly gates: Gates,
+    private readonly target: Target,
+    private readonly caller: Caller<R>
+  ) {
+    this.around = attemptAround(caller.context)?.held ?? none
+    const circuit = gates.circuitOf?.(target, caller.clock)
+    this.circuit = this.around.includes(circuit) ? undefined : circuit
+    this.bulkhead = this.around.includes(gates.bulkhead) ? undefined : gates.bulkhead
+  }
 
-/**
- * Makes the attempt once it has passed all gates. `attempt` is given those that it holds then; `waited` is how long a
- * pause was waited for already.
- */
-export const through = <A, E, R>(
-  attempt: (held: ReadonlyArray<unknown>) => Effect.Effect<A, E>,
-  gates: Gates,
-  target: Target,
-  context: Context.Context<R>,
-  waited = 0
-): Effect.Effect<A, E | Rejection> =>
-  Effect.withFiberRuntime<A, E | Rejection>((fiber) => {
-    const found = gates.circuitOf?.(target, clockOf(fiber))
-    const held = attemptAround(context)?.held ?? none
-    const circuit = held.includes(found) ? undefined : found
-    const bulkhead = held.includes(gates.bulkhead) ? undefined : gates.bulkhead
-    const once = attempt(circuit === undefined && bulkhead === undefined ? held : [...held, circuit, bulkhead])
-    const admitted = circuit === undefined ? once : throughCircuit(once, circuit, target, context)
-    const pass = (waited: number) =>
-      bulkhead === undefined ? admitted : Effect.catchAll(
-        bulkhead.withSlot(
-          Effect.suspend(() => notPausedMeanwhile(admitted, gates, target)),
-          (inLine) => Effect.provide(standInLine(inLine, gates, circuit, target), context)
-        ),
-        (error) =>
-          error instanceof PausedMeanwhile ? through(attempt, gates, target, context, waited) : Effect.fail(error)
-      )
+  /** What an attempt that got through holds. */
+  get held(): ReadonlyArray<unknown> {
+    return this.circuit === undefined && this.bulkhead === undefined
+      ? this.around
+      : [...this.around, this.circuit, this.bulkhead]
+  }
+
+  /** Makes the attempt once it has passed all gates. The caller is uninterruptible, and will `leave`, come what may. */
+  enter<A, E>(attempt: () => Effect.Effect<A, E>, waited = 0): Effect.Effect<A, E | Rejection> {
+    const { caller, circuit, gates, target } = this
     return gates.pauses.none
-      ? pass(waited)
-      : Effect.flatMap(Effect.provide(untilResumed(gates, circuit, target, waited), context), pass)
-  })
+      ? this.pass(attempt, waited)
+      : Effect.flatMap(
+        caller.restore(Effect.provide(untilResumed(gates, circuit, target, waited), caller.context)),
+        (waited) => this.pass(attempt, waited)
+      )
+  }
+
+  private pass<A, E>(attempt: () => Effect.Effect<A, E>, waited: number): Effect.Effect<A, E | Rejection> {
+    const { bulkhead, caller, circuit, gates, target } = this
+    if (bulkhead === undefined) {
+      return this.admitted(attempt)
+    }
+    if (bulkhead.tryEnter()) {
+      this.slot = bulkhead
+      return this.admitted(attempt)
+    }
+    return Effect.flatMap(
+      bulkhead.enterInLine((inLine) =>
+        caller.restore(Effect.provide(standInLine(inLine, gates, circuit, target), caller.context))
+      ),
+      () => {
+        this.slot = bulkhead
+        if (gates.pauses.left(keyOf(target), caller.clock.unsafeCurrentTimeNanos()) === 0) {
+          return this.admitted(attempt)
+        }
+        this.leaveSlot()
+        return this.enter(attempt, waited)
+      }
+    )
+  }
+
+  private admitted<A, E>(attempt: () => Effect.Effect<A, E>): Effect.Effect<A, E | Rejection> {
+    if (this.circuit === undefined) {
+      return attempt()
+    }
+    const { clock } = this.caller
+    const permit = this.circuit.admitNow(clock, this.target)
+    if (permit._tag === "CircuitOpen") {
+      return reject("circuit", permit)
+    }
+    this.permit = permit
+    this.startedAt = clock.unsafeCurrentTimeNanos()
+    return permit.counted === Effect.void ? attempt() : Effect.zipRight(permit.counted, Effect.suspend(attempt))
+  }
+
+  private leaveSlot(): void {
+    this.slot?.leave()
+    this.slot = undefined
+  }
+
+  /** Gives back whatever is held, and tells the circuit how the attempt went. */
+  leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { caller, permit, startedAt } = this
+    this.leaveSlot()
+    return permit === undefined
+      ? Effect.void
+      : permit.doneNow(outcomeSince(exit, startedAt, caller.context), caller.clock)
+  }
+}

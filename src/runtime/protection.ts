@@ -5,10 +5,13 @@
  * of, and what most calls do not need (a pause in force, a bulkhead, a circuit) costs a comparison. What is remembered
  * between calls is made here, once, and shared by all of them.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as CircuitBreaker from "../CircuitBreaker.js"
@@ -22,12 +25,24 @@ import { isCallError, timedOut, wasSent } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import { Alternatives } from "./alternatives.js"
+import { after, andThen, ending } from "./bracket.js"
 import { Bulkhead } from "./bulkhead.js"
+import type { Caller } from "./caller.js"
+import { asCaller } from "./caller.js"
 import type { Gates } from "./gates.js"
-import { keyOf, Rejection, through, turnsAwayAfter } from "./gates.js"
+import { keyOf, Passage, Rejection, turnsAwayAfter } from "./gates.js"
 import type { OpenAttempt } from "./recorder.js"
-import { attemptAround, denied, openAttempt, recordAttempt, recordCallWith, waiting, withAttempt } from "./recorder.js"
-import { clockOf, timeLimit } from "./timeLimit.js"
+import {
+  attemptAround,
+  denied,
+  endAttempt,
+  openAttempt,
+  openRecording,
+  startAttempt,
+  waiting,
+  withAttempt
+} from "./recorder.js"
+import { timeLimit } from "./timeLimit.js"
 
 /** What a protected call can fail with besides what the effect fails with. */
 export type Raised = Timeout | CircuitOpen | RateLimited
@@ -120,48 +135,69 @@ export const build = (
   const attempt = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
-    context: Context.Context<R>,
+    caller: Caller<R>,
     held: ReadonlyArray<unknown>
-  ): Effect.Effect<A, E | Timeout> =>
-    Effect.withFiberRuntime((fiber, status) => {
-      const clock = clockOf(fiber)
-      const startedAt = clock.unsafeCurrentTimeNanos()
-      const limit = Math.min(settings.attemptTimeout, shareOf(context, startedAt))
-      const open = openAttempt(context, policy, target, startedAt)
-      open.held = held
-      const limited = timeLimit(self, {
-        fiber,
-        status,
-        context: withAttempt(context, open),
-        limit,
-        onTimeout: () =>
-          Effect.fail(timedOut("Attempt", Duration.millis(limit), { ...open.target, requestId: open.requestId })),
-        onEnd: () => {
-          open.over = true
-        }
-      })
-      const noted = Effect.mapBoth(limited, {
-        onSuccess: (value) => {
-          const now = clock.unsafeCurrentTimeNanos()
-          latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
-          return value
-        },
-        onFailure: (error) => {
-          if (isOwn(error, open) && error.retryAfter !== undefined) {
-            pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), clock.unsafeCurrentTimeNanos())
-          }
-          return error
-        }
-      })
-      return recordAttempt(noted, open)
+  ): Effect.Effect<A, E | Timeout> => {
+    const { clock, context, fiber } = caller
+    const startedAt = clock.unsafeCurrentTimeNanos()
+    const limit = Math.min(settings.attemptTimeout, shareOf(context, startedAt))
+    const open = openAttempt(context, policy, target, startedAt)
+    open.held = held
+    const note = (exit: Exit.Exit<A, E | Timeout>) => {
+      const now = clock.unsafeCurrentTimeNanos()
+      if (Exit.isSuccess(exit)) {
+        latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
+        return
+      }
+      const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+      if (isOwn(error, open) && error.retryAfter !== undefined) {
+        pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), now)
+      }
+    }
+    const limited = timeLimit(self, {
+      caller,
+      context: withAttempt(context, open),
+      limit,
+      onTimeout: () => timedOut("Attempt", Duration.millis(limit), { ...open.target, requestId: open.requestId }),
+      onEnd: () => {
+        open.over = true
+      },
+      then: (exit: Exit.Exit<A, E | Timeout>) => {
+        note(exit)
+        return after(endAttempt(open, exit, fiber), exit)
+      }
     })
+    const started = startAttempt(open)
+    return started === Effect.void ? limited : Effect.zipRight(started, limited)
+  }
 
-  const admitted = <A, E, R>(
+  /** Makes an attempt once it is let in. It `ended` with a success, a defect or an interruption, or it `failed`. */
+  const attemptThen = <A, E, R, B, E2>(
     self: Effect.Effect<A, E, R>,
     target: Target,
-    context: Context.Context<R>
-  ): Effect.Effect<A, E | Timeout | Rejection> =>
-    through((held) => attempt(self, target, context, held), gates, target, context)
+    caller: Caller<R>,
+    { ended, failed }: {
+      readonly ended: (exit: Exit.Exit<A>) => Effect.Effect<B, E2>
+      readonly failed: (error: E | Timeout | Rejection) => Effect.Effect<B, E2>
+    }
+  ): Effect.Effect<B, E2> => {
+    const passage = new Passage(gates, target, caller)
+    return Effect.matchCauseEffect(
+      Effect.suspend(() => passage.enter(() => attempt(self, target, caller, passage.held))),
+      {
+        onSuccess: (value) => {
+          const exit = Exit.succeed(value)
+          return andThen(passage.leave(exit), () => ended(exit))
+        },
+        onFailure: (cause) =>
+          andThen(passage.leave(Exit.failCause(cause)), () =>
+            Either.match(Cause.failureOrCause(cause), {
+              onLeft: failed,
+              onRight: (cause) => ended(Exit.failCause(cause))
+            }))
+      }
+    )
+  }
 
   /** Would the circuit admit another attempt after so long, or is that not worth waiting for? */
   const admits = (target: Target, delay: Duration.Duration): Effect.Effect<boolean> =>
@@ -176,7 +212,7 @@ export const build = (
   const retry = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
-    context: Context.Context<R>,
+    caller: Caller<R>,
     error: E | Timeout,
     told: E | Timeout,
     state: unknown
@@ -201,37 +237,46 @@ export const build = (
       }
       yield* waiting(delay, reasonOf(error, delay))
       yield* Effect.sleep(delay)
-      return yield* Effect.catchAll(
-        admitted(self, target, context),
-        (again) =>
-          again instanceof Rejection
-            ? Effect.zipRight(denied(again.by, target), Effect.fail(told))
-            : retry(self, target, context, again, isCallError(again) && !wasSent(again) ? told : again, next)
+      return yield* Effect.uninterruptibleMask((restore) =>
+        attemptThen(self, target, { ...caller, restore }, {
+          ended: (exit) => exit,
+          failed: (again) =>
+            again instanceof Rejection
+              ? Effect.zipRight(denied(again.by, target), Effect.fail(told))
+              : restore(retry(self, target, caller, again, isCallError(again) && !wasSent(again) ? told : again, next))
+        })
       )
     })
 
   const call = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
-    context: Context.Context<R>
-  ): Effect.Effect<A, E | Raised> =>
-    Effect.withFiberRuntime<A, E | Raised>((fiber) => {
-      const retries = attemptAround(context) === undefined
-      const inside = retries
-        ? RetryBudget.unsafeDeposit(IdempotencyKey.ensure(context), clockOf(fiber).unsafeCurrentTimeNanos(), ownBudget)
-        : context
-      return Effect.catchAll(
-        admitted(self, target, inside),
-        (error): Effect.Effect<A, E | Raised> => {
-          if (error instanceof Rejection) {
-            return Effect.zipRight(denied(error.by, target, inside), Effect.fail(error.error))
-          }
-          return retries
-            ? Effect.provide(retry(self, target, inside, error, error, policy.initial), inside)
-            : Effect.fail(error)
-        }
+    outside: Caller<R>
+  ): Effect.Effect<A, E | Raised> => {
+    const recording = openRecording(outside)
+    const retries = attemptAround(outside.context) === undefined
+    const context = retries
+      ? RetryBudget.unsafeDeposit(
+        IdempotencyKey.ensure(recording.inside),
+        outside.clock.unsafeCurrentTimeNanos(),
+        ownBudget
       )
+      : recording.inside
+    const caller = { ...outside, context }
+    const end = <E2>(exit: Exit.Exit<A, E2>) => after(recording.end(exit), exit)
+    return attemptThen<A, E, R, A, E | Raised>(self, target, caller, {
+      ended: end,
+      failed: (error) =>
+        error instanceof Rejection
+          ? ending(Effect.zipRight(denied(error.by, target, context), Effect.fail(error.error)), end)
+          : retries
+          ? ending(
+            Effect.provide(outside.restore(retry(self, target, caller, error, error, policy.initial)), context),
+            end
+          )
+          : end(Exit.fail(error))
     })
+  }
 
-  return (self, target = {}) => recordCallWith((context) => call(self, target, context))
+  return (self, target = {}) => asCaller((caller) => call(self, target, caller))
 }

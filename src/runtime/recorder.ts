@@ -15,15 +15,15 @@ import * as IdempotencyKey from "../IdempotencyKey.js"
 import type { Target } from "../ProviderError.js"
 import { attemptAround, end, openAttempt, recordAttempt } from "./attempts.js"
 import { atEnd } from "./bracket.js"
+import { clockOf } from "./caller.js"
 import type { OpenAttempt } from "./callRecord.js"
 import { CurrentCall } from "./callRecord.js"
 import { chatCall, inChat } from "./calls.js"
 import { attemptSpan, serverOf, withAttemptSpan } from "./spans.js"
-import { clockOf } from "./timeLimit.js"
 
-export { attemptAround, insideAttempt, openAttempt, recordAttempt, withAttempt } from "./attempts.js"
+export { attemptAround, endAttempt, insideAttempt, openAttempt, startAttempt, withAttempt } from "./attempts.js"
 export type { OpenAttempt } from "./callRecord.js"
-export { type Chat, chatCall, recordCall, recordCallWith } from "./calls.js"
+export { type Chat, chatCall, openRecording, recordCall } from "./calls.js"
 export { denied, fellBack, waiting } from "./decisions.js"
 
 /** The attempt whose record the request being sent is. */

@@ -27,10 +27,10 @@ import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
 import type { Target } from "../ProviderError.js"
+import { clockOf } from "./caller.js"
 import { chatEnded } from "./metrics.js"
 import type { Settled } from "./outcome.js"
 import { isFailure, settle } from "./outcome.js"
-import { clockOf } from "./timeLimit.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 type Attributes = Readonly<Record<string, unknown>>

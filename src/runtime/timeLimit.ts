@@ -16,31 +16,27 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import type * as FiberRefs from "effect/FiberRefs"
-import type * as FiberStatus from "effect/FiberStatus"
 import * as Runtime from "effect/Runtime"
+import type { Caller } from "./caller.js"
 
 /** The longest delay a timer takes: above it, `setTimeout` fires at once. */
 export const MAX_TIMER_MILLIS = 2 ** 31 - 1
 
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
-/** The `Clock` service of a running fiber. */
-export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
-  Context.get(fiber.currentDefaultServices, Clock.Clock)
-
 /** What `timeLimit` needs to know. */
-export interface Options<R, A, E> {
-  /** The calling fiber and its status, as `Effect.withFiberRuntime` hands them out. */
-  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-  readonly status: FiberStatus.Running
-  /** The context the effect runs in; the caller's own comes back when it ends. */
+export interface Options<A, E, R, E2, B, E3> {
+  readonly caller: Caller<never>
+  /** The context the effect runs in; the caller's own stays as it is. */
   readonly context: Context.Context<R>
   /** In milliseconds, rounded up to whole ones; Infinity for no limit. */
   readonly limit: number
-  /** What to do instead when time is up. */
-  readonly onTimeout: () => Effect.Effect<A, E>
+  /** What the effect fails with when time is up. */
+  readonly onTimeout: () => E2
   /** Called when the effect has ended or is let go of. */
   readonly onEnd: () => void
+  /** What to make of its end. Not interruptible, so always done. */
+  readonly then: (exit: Exit.Exit<A, E | E2>) => Effect.Effect<B, E3>
 }
 
 /** Starts `onTimer` after `millis`, in as many turns as timers need for it, and returns what cancels it. */
@@ -84,62 +80,63 @@ const changed = (before: FiberRefs.FiberRefs, after: FiberRefs.FiberRefs): boole
 }
 
 /** Runs `self` in the given context for at most `limit` milliseconds. */
-export const timeLimit = <A, E, R, A2, E2>(
+export const timeLimit = <A, E, R, E2, B, E3>(
   self: Effect.Effect<A, E, R>,
-  options: Options<R, A2, E2>
-): Effect.Effect<A | A2, E | E2> => {
-  const { context, fiber, limit, onEnd, onTimeout, status } = options
-  // Masked, so that no interruption falls between the start of the fiber and the moment somebody answers for it.
-  return Effect.uninterruptibleMask((restore) => {
+  { caller: { clock, fiber, flags, restore }, context, limit, onEnd, onTimeout, then }: Options<A, E, R, E2, B, E3>
+): Effect.Effect<B, E3> =>
+  Effect.suspend(() => {
     const fiberRefs = fiber.getFiberRefs()
-    const runtime = Runtime.make({ context, fiberRefs, runtimeFlags: status.runtimeFlags })
+    const runtime = Runtime.make({ context, fiberRefs, runtimeFlags: flags })
     // The exit is the fiber's value: a fiber that fails with nobody waiting logs its whole cause.
     const child = Runtime.runFork(runtime)(Effect.exit(self))
-    const end = (exit: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<A, E> => {
-      onEnd()
-      return changed(fiberRefs, child.getFiberRefs())
+    const ended = (exit: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<B, E3> =>
+      changed(fiberRefs, child.getFiberRefs())
         ? child.inheritAll.pipe(
           Effect.zipRight(FiberRef.set(FiberRef.currentContext, fiber.currentContext)),
-          Effect.zipRight(Exit.flatten(exit))
+          Effect.zipRight(Effect.suspend(() => then(Exit.flatten(exit))))
         )
-        : Exit.flatten(exit)
-    }
+        : then(Exit.flatten(exit))
     const done = child.unsafePoll()
     if (done !== null) {
-      return end(done)
+      onEnd()
+      return ended(done)
     }
+    let over = false
     let cancelTimer = () => {}
     let onExit: (exit: Exit.Exit<Exit.Exit<A, E>>) => void
-    let abandoned = false
-    const wait = Effect.async<A | A2, E | E2>((resume) => {
+    const wait = Effect.async<() => Effect.Effect<B, E3>>((resume) => {
       onExit = (exit) => {
+        over = true
         cancelTimer()
-        resume(end(exit))
+        onEnd()
+        resume(Effect.succeed(() => ended(exit)))
       }
       child.addObserver(onExit)
       if (limit !== Infinity) {
         cancelTimer = startTimer(
-          clockOf(fiber),
-          Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: status.runtimeFlags }),
+          clock,
+          Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: flags }),
           Math.ceil(limit),
           () => {
-            abandoned = true
+            over = true
             onEnd()
             child.removeObserver(onExit)
             child.unsafeInterruptAsFork(fiber.id())
-            resume(Effect.suspend(onTimeout))
+            resume(Effect.succeed(() => then(Exit.fail(onTimeout()))))
           }
         )
       }
     })
-    return Effect.catchAllCause(restore(wait), (cause) => {
-      if (abandoned || child.unsafePoll() !== null) {
-        return Effect.failCause(cause)
+    return Effect.matchCauseEffect(restore(wait), {
+      onSuccess: (next) => next(),
+      onFailure: (cause) => {
+        if (over) {
+          return then(Exit.failCause(cause))
+        }
+        onEnd()
+        cancelTimer()
+        child.removeObserver(onExit)
+        return Effect.flatMap(Fiber.interruptAs(child, fiber.id()), () => then(Exit.failCause(cause)))
       }
-      onEnd()
-      cancelTimer()
-      child.removeObserver(onExit)
-      return Effect.zipRight(Fiber.interruptAs(child, fiber.id()), Effect.failCause(cause))
     })
   })
-}

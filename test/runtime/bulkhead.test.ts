@@ -6,13 +6,27 @@ import { Bulkhead } from "../../src/runtime/bulkhead.js"
 const patient = (inLine: Effect.Effect<void>) => inLine
 const impatient = () => Effect.fail("full" as const)
 
+/** Runs the effect in a slot. */
+const withSlot = <A, E, E2>(
+  bulkhead: Bulkhead,
+  self: Effect.Effect<A, E>,
+  whenFull: (inLine: Effect.Effect<void>) => Effect.Effect<void, E2>
+): Effect.Effect<A, E | E2> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() =>
+      bulkhead.tryEnter() ? Effect.void : bulkhead.enterInLine((inLine) => restore(whenFull(inLine)))
+    ).pipe(
+      Effect.zipRight(Effect.onExit(restore(self), () => Effect.sync(() => bulkhead.leave())))
+    )
+  )
+
 /** How many slots can still be taken at once. */
 const free = (bulkhead: Bulkhead, upTo: number): Effect.Effect<number> =>
   Effect.gen(function*() {
     const gate = yield* Deferred.make<void>()
     const fibers = yield* Effect.forEach(
       Array.from({ length: upTo }),
-      () => Effect.fork(Effect.either(bulkhead.withSlot(Deferred.await(gate), impatient)))
+      () => Effect.fork(Effect.either(withSlot(bulkhead, Deferred.await(gate), impatient)))
     )
     yield* Effect.yieldNow()
     yield* Deferred.succeed(gate, undefined)
@@ -30,7 +44,7 @@ describe("Bulkhead", () => {
     Effect.gen(function*() {
       const bulkhead = new Bulkhead(1)
       for (const end of [Effect.void, Effect.fail("no"), Effect.die("bug"), Effect.interrupt]) {
-        yield* Effect.exit(bulkhead.withSlot(end, impatient))
+        yield* Effect.exit(withSlot(bulkhead, end, impatient))
         strictEqual(yield* free(bulkhead, 2), 1)
       }
     }))
@@ -41,7 +55,7 @@ describe("Bulkhead", () => {
       const order: Array<number> = []
       const fibers = yield* Effect.forEach([0, 1, 2, 3], (n) =>
         Effect.fork(
-          bulkhead.withSlot(Effect.zipRight(Effect.sync(() => order.push(n)), Effect.sleep("1 second")), patient)
+          withSlot(bulkhead, Effect.zipRight(Effect.sync(() => order.push(n)), Effect.sleep("1 second")), patient)
         ))
       yield* TestClock.adjust("1 second")
       // The slot was handed over: it is not free, although its new holder may not have begun.
@@ -54,8 +68,8 @@ describe("Bulkhead", () => {
   it.effect("who leaves the line takes nothing along", () =>
     Effect.gen(function*() {
       const bulkhead = new Bulkhead(1)
-      const holder = yield* Effect.fork(bulkhead.withSlot(Effect.sleep("1 second"), patient))
-      const waiter = yield* Effect.fork(bulkhead.withSlot(Effect.void, patient))
+      const holder = yield* Effect.fork(withSlot(bulkhead, Effect.sleep("1 second"), patient))
+      const waiter = yield* Effect.fork(withSlot(bulkhead, Effect.void, patient))
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(waiter)
       yield* TestClock.adjust("1 second")
@@ -67,9 +81,9 @@ describe("Bulkhead", () => {
     Effect.gen(function*() {
       const bulkhead = new Bulkhead(1)
       const gate = yield* Deferred.make<void>()
-      const holder = yield* Effect.fork(bulkhead.withSlot(Deferred.await(gate), patient))
-      const first = yield* Effect.fork(bulkhead.withSlot(Effect.void, patient))
-      const second = yield* Effect.fork(bulkhead.withSlot(Effect.succeed("through"), patient))
+      const holder = yield* Effect.fork(withSlot(bulkhead, Deferred.await(gate), patient))
+      const first = yield* Effect.fork(withSlot(bulkhead, Effect.void, patient))
+      const second = yield* Effect.fork(withSlot(bulkhead, Effect.succeed("through"), patient))
       yield* Effect.yieldNow()
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.interruptFork(first)
@@ -92,7 +106,7 @@ describe("Bulkhead", () => {
       }).pipe(Effect.ensuring(Effect.sync(() => inside -= 1)))
       const fibers = yield* Effect.forEach(
         Array.from({ length: 3000 }),
-        () => Effect.fork(bulkhead.withSlot(work, patient))
+        () => Effect.fork(withSlot(bulkhead, work, patient))
       )
       const random = yield* Random.shuffle(fibers)
       for (const fiber of random) {

@@ -16,10 +16,13 @@ import {
 } from "effect"
 import { Deadline, Resilience } from "effect-resilience"
 import { vi } from "vitest"
+import { asCaller } from "../../src/runtime/caller.js"
 import { timeLimit } from "../../src/runtime/timeLimit.js"
 import { simulate } from "../utils.js"
 
 class Inside extends Context.Tag("test/Inside")<Inside, string>() {}
+
+class TimeIsUp {}
 
 /** Runs the effect, with `Inside` in its context, for at most so many milliseconds. */
 const limited = <A, E, R>(
@@ -27,17 +30,19 @@ const limited = <A, E, R>(
   limit: number,
   onEnd: () => void = () => {}
 ): Effect.Effect<A | "timed out", E, R> =>
-  Effect.withFiberRuntime((fiber, status) =>
-    Effect.contextWithEffect((context: Context.Context<R>) =>
-      timeLimit(self, {
-        fiber,
-        status,
-        context: Context.add(context, Inside, "inside"),
-        limit,
-        onTimeout: () => Effect.succeed("timed out" as const),
-        onEnd
-      })
-    )
+  asCaller<A | "timed out", E, R>((caller) =>
+    timeLimit(self, {
+      caller,
+      context: Context.add(caller.context, Inside, "inside"),
+      limit,
+      onTimeout: () => new TimeIsUp(),
+      onEnd,
+      then: (exit) =>
+        Effect.catchAll(
+          exit,
+          (error) => error instanceof TimeIsUp ? Effect.succeed("timed out" as const) : Effect.fail(error)
+        )
+    })
   )
 
 /** An effect may end at once, or only after others had their turn: the two ways through a time limit. */
