@@ -351,13 +351,22 @@ export interface CircuitBreaker {
 export const isCircuitBreaker = (value: unknown): value is CircuitBreaker => Predicate.hasProperty(value, TypeId)
 
 /**
+ * Checks the options, and gives what makes circuit breakers by them; the name is for one that has none.
+ *
+ * @internal
+ */
+export const prepare = (options: Options): (name: string) => CircuitBreaker => {
+  const settings = settingsOf(options, options.trip ?? failureRate())
+  return (name) => new Circuit(options.name ?? name, settings)
+}
+
+/**
  * `make` for the rare place that cannot run an effect.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const unsafeMake = (options: Options = {}): CircuitBreaker =>
-  new Circuit(options.name ?? "circuit", settingsOf(options, options.trip ?? failureRate()))
+export const unsafeMake = (options: Options = {}): CircuitBreaker => prepare(options)("circuit")
 
 /**
  * A closed circuit breaker. Throws a `RangeError` that names a bad option.
@@ -379,8 +388,8 @@ export const unsafeMake = (options: Options = {}): CircuitBreaker =>
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
-  const settings = settingsOf(options, options.trip ?? failureRate())
-  return Effect.sync(() => new Circuit(options.name ?? "circuit", settings))
+  const prepared = prepare(options)
+  return Effect.sync(() => prepared("circuit"))
 }
 
 /**
@@ -448,7 +457,7 @@ export interface RegistryService {
   /** The circuit of this key. It is made with these options, and named after the key, when it is asked for first. */
   readonly get: (key: string, options?: Options | (() => Options)) => Effect.Effect<CircuitBreaker>
   /** @internal */
-  readonly getNow: (clock: Clock.Clock, key: string, options: () => Options) => CircuitBreaker
+  readonly getNow: (clock: Clock.Clock, key: string, make: (key: string) => CircuitBreaker) => CircuitBreaker
   /** How many are kept. */
   readonly size: Effect.Effect<number>
   /** The circuits that are kept, and what an admission to each would find. */
@@ -486,7 +495,7 @@ export class Registry extends Context.Tag("effect-resilience/CircuitBreaker/Regi
  * @category registry
  */
 export const unsafeMakeRegistry = (options: RegistryOptions = {}): RegistryService =>
-  prepareRegistry(options, unsafeMake)()
+  prepareRegistry(options, prepare)()
 
 /**
  * A registry to pass around by hand. Throws a `RangeError` that names a bad option.
@@ -495,7 +504,7 @@ export const unsafeMakeRegistry = (options: RegistryOptions = {}): RegistryServi
  * @category registry
  */
 export const makeRegistry = (options: RegistryOptions = {}): Effect.Effect<RegistryService> =>
-  Effect.sync(prepareRegistry(options, unsafeMake))
+  Effect.sync(prepareRegistry(options, prepare))
 
 /**
  * A registry as a service. Throws a `RangeError` that names a bad option.

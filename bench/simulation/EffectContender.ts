@@ -29,6 +29,9 @@ const errorOf = ({ retryAfter, status }: Answer): ProviderError.ProviderError =>
     }, true)
     : new ProviderError.ServerError({ message: String(status), status, reason: "Unavailable" }, true)
 
+const noAnswer = (): ProviderError.ProviderError =>
+  new ProviderError.Timeout({ message: "no answer", scope: "Attempt" }, true)
+
 /** A provider as a program has it. */
 export interface Link {
   readonly service: ChatProvider.Service
@@ -44,9 +47,7 @@ const sendTo = (provider: Provider, simulator: Simulator, timeout: number): Link
     })
     const cancelTimer = timeout === Infinity ? () => {} : simulator.sleep(timeout, () => {
       stopWaiting()
-      // It is a tagged error of the library's, whatever the diagnostic takes it for.
-      // @effect-diagnostics-next-line globalErrorInEffectFailure:off
-      resume(new ProviderError.Timeout({ message: "no answer", scope: "Attempt" }, true))
+      resume(Effect.fail(noAnswer()))
     })
     return Effect.sync(() => {
       cancelTimer()

@@ -24,6 +24,7 @@ export class Keyed<V> {
   /** The one that was not used for longest comes first. */
   private readonly entries = new Map<string, Entry<V>>()
   private readonly elapsed = new Elapsed()
+  private newest: Entry<V> | undefined
 
   constructor(
     private readonly capacity: number,
@@ -31,19 +32,23 @@ export class Keyed<V> {
     private readonly worth: (value: V, reading: number) => Worth
   ) {}
 
-  get(key: string, reading: number, make: () => V): V {
+  get(key: string, reading: number, make: (key: string) => V): V {
     const now = this.elapsed.at(reading)
     const known = this.entries.get(key)
     if (known !== undefined) {
       known.usedAt = now
-      this.entries.delete(key)
-      this.entries.set(key, known)
+      if (known !== this.newest) {
+        this.entries.delete(key)
+        this.entries.set(key, known)
+        this.newest = known
+      }
       return known.value
     }
-    const value = make()
+    const value = make(key)
     this.dropIdle(now, reading)
     if (this.entries.size < this.capacity || this.makeRoom(reading)) {
-      this.entries.set(key, { value, usedAt: now })
+      this.newest = { value, usedAt: now }
+      this.entries.set(key, this.newest)
     }
     return value
   }

@@ -161,15 +161,20 @@ export class Circuit implements Circuits.CircuitBreaker {
     return circuitTransitioned(this.name, transition.from, transition.to)
   }
 
-  readonly state: Effect.Effect<Circuits.State> = Effect.clockWith((clock) => {
-    const view = machine.view(MutableRef.get(this.ref), this.now(clock))
-    return Effect.succeed(view._tag === "Open" ? { ...view, retryAfter: Duration.millis(view.retryAfter) } : view)
-  })
+  // What is seldom asked for is made when it is: a registry may make a circuit for each of very many keys.
+  get state(): Effect.Effect<Circuits.State> {
+    return Effect.clockWith((clock) => {
+      const view = machine.view(MutableRef.get(this.ref), this.now(clock))
+      return Effect.succeed(view._tag === "Open" ? { ...view, retryAfter: Duration.millis(view.retryAfter) } : view)
+    })
+  }
 
-  readonly transitions: Stream.Stream<Circuits.Transition> = Effect.acquireRelease(
-    Effect.tap(Queue.unbounded<Circuits.Transition>(), (listener) => Effect.sync(() => this.listeners.add(listener))),
-    (listener) => Effect.zipRight(Effect.sync(() => this.listeners.delete(listener)), Queue.shutdown(listener))
-  ).pipe(Effect.map((listener) => Stream.fromQueue(listener)), Stream.unwrapScoped)
+  get transitions(): Stream.Stream<Circuits.Transition> {
+    return Effect.acquireRelease(
+      Effect.tap(Queue.unbounded<Circuits.Transition>(), (listener) => Effect.sync(() => this.listeners.add(listener))),
+      (listener) => Effect.zipRight(Effect.sync(() => this.listeners.delete(listener)), Queue.shutdown(listener))
+    ).pipe(Effect.map((listener) => Stream.fromQueue(listener)), Stream.unwrapScoped)
+  }
 
   admit(target: Target = nobody): Effect.Effect<Circuits.Permit, CircuitOpen> {
     return Effect.clockWith((clock) => {
@@ -201,10 +206,9 @@ export class Circuit implements Circuits.CircuitBreaker {
     return error
   }
 
-  readonly acquire: Effect.Effect<Circuits.Permit, CircuitOpen, Scope.Scope> = Effect.acquireRelease(
-    this.admit(),
-    (permit) => permit.done({ _tag: "Neutral" })
-  )
+  get acquire(): Effect.Effect<Circuits.Permit, CircuitOpen, Scope.Scope> {
+    return Effect.acquireRelease(this.admit(), (permit) => permit.done({ _tag: "Neutral" }))
+  }
 
   /** `u` is drawn, and the outcome then judged anew, only when it turns out that the circuit opens. */
   settle(issued: Issued, outcome: machine.Outcome, clock: Clock.Clock, u?: number): Effect.Effect<void> {
@@ -224,18 +228,20 @@ export class Circuit implements Circuits.CircuitBreaker {
       : counted
   }
 
-  readonly isolate: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(Effect.acquireRelease(
-    Effect.suspend(() => {
-      const counted = this.commit(machine.isolate(MutableRef.get(this.ref)))
-      return Effect.as(counted, MutableRef.get(this.ref).generation)
-    }),
-    (generation) =>
-      Effect.suspend(() => this.commit(machine.release(this.settings, MutableRef.get(this.ref), generation)))
-  ))
+  get isolate(): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.asVoid(Effect.acquireRelease(
+      Effect.suspend(() => {
+        const counted = this.commit(machine.isolate(MutableRef.get(this.ref)))
+        return Effect.as(counted, MutableRef.get(this.ref).generation)
+      }),
+      (generation) =>
+        Effect.suspend(() => this.commit(machine.release(this.settings, MutableRef.get(this.ref), generation)))
+    ))
+  }
 
-  readonly reset: Effect.Effect<void> = Effect.suspend(() =>
-    this.commit(machine.reset(this.settings, MutableRef.get(this.ref)))
-  )
+  get reset(): Effect.Effect<void> {
+    return Effect.suspend(() => this.commit(machine.reset(this.settings, MutableRef.get(this.ref))))
+  }
 
   /** What would be lost if nobody found it any more. */
   worth(reading: number): Worth {

@@ -10,22 +10,20 @@ import * as OptionsOf from "./options.js"
 /** Checks the options, and gives what makes a registry by them. */
 export const prepareRegistry = (
   options: RegistryOptions,
-  make: (options: Options) => CircuitBreaker
+  prepare: (options: Options) => (name: string) => CircuitBreaker
 ): () => RegistryService => {
   const capacity = OptionsOf.positiveCount("capacity", options.capacity ?? 1000)
   const idleFor = Duration.toMillis(OptionsOf.positiveDuration("idleFor", options.idleFor ?? "10 minutes"))
   return () => {
     const circuits = new Keyed<CircuitBreaker>(capacity, idleFor, (circuit, reading) => circuit.worth(reading))
     const kept = Effect.clockWith((clock) => Effect.succeed(circuits.kept(millisOf(clock))))
-    const getNow: RegistryService["getNow"] = (clock, key, options) =>
-      circuits.get(key, millisOf(clock), () => {
-        const own = options()
-        return make({ ...own, name: own.name ?? key })
-      })
+    const getNow: RegistryService["getNow"] = (clock, key, make) => circuits.get(key, millisOf(clock), make)
     return {
       get: (key, options = {}) =>
         Effect.clockWith((clock) =>
-          Effect.succeed(getNow(clock, key, () => Predicate.isFunction(options) ? options() : options))
+          Effect.succeed(
+            getNow(clock, key, (name) => prepare(Predicate.isFunction(options) ? options() : options)(name))
+          )
         ),
       getNow,
       size: Effect.map(kept, (circuits) => circuits.length),

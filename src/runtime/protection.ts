@@ -94,13 +94,15 @@ const circuits = (
   if (CircuitBreaker.isCircuitBreaker(options)) {
     return () => options
   }
+  const make = CircuitBreaker.prepare(options)
   const own = CircuitBreaker.unsafeMakeRegistry()
   return (target, clock) => {
-    const name = keyOf(target).trim()
+    const key = keyOf(target)
+    const name = key.trim()
     return (name === "" || registry === undefined ? own : registry).getNow(
       clock,
-      `${keyOf(target)} ${credential}`,
-      () => ({ ...options, name: options.name ?? (name === "" ? "default" : name) })
+      `${key} ${credential}`,
+      () => make(name === "" ? "default" : name)
     )
   }
 }
