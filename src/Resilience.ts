@@ -23,8 +23,9 @@ import * as CircuitBreaker from "./CircuitBreaker.js"
 import type { Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as OptionsOf from "./runtime/options.js"
-import type { Raised, Settings, Shared } from "./runtime/protection.js"
+import type { Settings, Shared } from "./runtime/protection.js"
 import * as Protection from "./runtime/protection.js"
+import type { Raised } from "./runtime/raised.js"
 import { chatCall } from "./runtime/recorder.js"
 
 /**
@@ -77,7 +78,7 @@ export type {
    * @category models
    */
   Raised
-} from "./runtime/protection.js"
+} from "./runtime/raised.js"
 
 /**
  * Policies that belong together, and what they remember.

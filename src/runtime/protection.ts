@@ -20,7 +20,7 @@ import * as IdempotencyKey from "../IdempotencyKey.js"
 import { floored } from "../internal/backoff.js"
 import { LatencyWindow } from "../internal/latency.js"
 import { Pauses } from "../internal/pauses.js"
-import type { CircuitOpen, RateLimited, Target, Timeout } from "../ProviderError.js"
+import type { RateLimited, Target, Timeout } from "../ProviderError.js"
 import { isCallError, timedOut, wasSent } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
@@ -31,6 +31,7 @@ import type { Caller } from "./caller.js"
 import { asCaller } from "./caller.js"
 import type { Gates } from "./gates.js"
 import { keyOf, Passage, Rejection, turnsAwayAfter } from "./gates.js"
+import type { Raised } from "./raised.js"
 import type { OpenAttempt } from "./recorder.js"
 import {
   attemptAround,
@@ -43,9 +44,6 @@ import {
   withAttempt
 } from "./recorder.js"
 import { timeLimit } from "./timeLimit.js"
-
-/** What a protected call can fail with besides what the effect fails with. */
-export type Raised = Timeout | CircuitOpen | RateLimited
 
 /** Options that were checked; times are milliseconds. */
 export interface Settings {
