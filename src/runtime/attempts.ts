@@ -63,6 +63,7 @@ export const openAttempt = (
     requestId: undefined,
     dropped: [],
     held: [],
+    activity: undefined,
     span: adopted?.span ?? attemptSpan(context),
     server: {}
   }

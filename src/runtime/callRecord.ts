@@ -7,6 +7,7 @@ import type * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import type { Attempt, CallReport, Denial, DeniedBy, Event, Outcome, Sink, Wait, WaitReason } from "../CallReport.js"
 import type { Deadline } from "../Deadline.js"
+import type { Activity } from "../internal/activity.js"
 import type { ProviderError, Target } from "../ProviderError.js"
 import type { CallOutcome } from "../Telemetry.js"
 import { attemptLine } from "./logs.js"
@@ -86,6 +87,8 @@ export interface OpenAttempt {
   dropped: ReadonlyArray<string>
   /** The gates it has passed and holds: what runs in it does not pass them again. */
   held: ReadonlyArray<unknown>
+  /** Of the stream it brings, if it does. */
+  activity: Activity | undefined
   span: AttemptSpan | undefined
   server: Readonly<Record<string, unknown>>
 }

@@ -115,6 +115,10 @@ export class Issued implements Circuits.Permit {
     readonly permit: machine.Permit,
     readonly counted: Effect.Effect<void>
   ) {}
+  /** Was it issued half-open, to one of few? */
+  get isProbe(): boolean {
+    return this.permit.probe !== undefined
+  }
   done(outcome: Circuits.Outcome): Effect.Effect<void> {
     return Effect.clockWith((clock) => this.doneNow(outcome, clock))
   }

@@ -18,7 +18,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { DeniedBy } from "../CallReport.js"
 import type { CircuitBreaker, Outcome, State } from "../CircuitBreaker.js"
-import { failure, neutral, outcomeOf } from "../CircuitBreaker.js"
+import { failure, neutral, outcomeOf, success } from "../CircuitBreaker.js"
 import * as Deadline from "../Deadline.js"
 import { floored } from "../internal/backoff.js"
 import type { Pauses } from "../internal/pauses.js"
@@ -28,6 +28,7 @@ import { Alternatives } from "./alternatives.js"
 import type { Bulkhead } from "./bulkhead.js"
 import type { Caller } from "./caller.js"
 import type { Issued } from "./circuit.js"
+import { both } from "./callRecord.js"
 import { attemptAround, waiting } from "./recorder.js"
 
 /** Turned away before anything was sent. */
@@ -245,6 +246,23 @@ export class Passage<R> {
     this.permit = permit
     this.startedAt = clock.unsafeCurrentTimeNanos()
     return permit.counted === Effect.void ? attempt() : Effect.zipRight(permit.counted, Effect.suspend(attempt))
+  }
+
+  /**
+   * What lasts has proved the provider able to answer. A probe has nothing more to tell, and others wait for its word; what
+   * becomes of it later counts as it does for any other attempt.
+   */
+  proved(): Effect.Effect<void> {
+    const { circuit, permit } = this
+    if (circuit === undefined || permit?.isProbe !== true) {
+      return Effect.void
+    }
+    const { clock } = this.caller
+    const proved = permit.doneNow(success, clock)
+    const next = circuit.admitNow(clock, this.target)
+    const ordinary = next._tag === "Permit" && !next.isProbe
+    this.permit = ordinary ? next : undefined
+    return next._tag === "CircuitOpen" || ordinary ? proved : both(proved, next.doneNow(neutral, clock))
   }
 
   private leaveSlot(): void {

@@ -18,6 +18,7 @@ import * as CircuitBreaker from "../CircuitBreaker.js"
 import * as Deadline from "../Deadline.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
 import { floored } from "../internal/backoff.js"
+import type { Activity } from "../internal/activity.js"
 import { LatencyWindow } from "../internal/latency.js"
 import { Pauses } from "../internal/pauses.js"
 import type { RateLimited, Target, Timeout } from "../ProviderError.js"
@@ -31,6 +32,7 @@ import type { Caller } from "./caller.js"
 import { asCaller } from "./caller.js"
 import type { Gates } from "./gates.js"
 import { keyOf, Passage, Rejection, turnsAwayAfter } from "./gates.js"
+import type { Lease } from "./lease.js"
 import type { Raised } from "./raised.js"
 import type { OpenAttempt } from "./recorder.js"
 import {
@@ -53,6 +55,25 @@ export interface Settings {
   readonly maxConcurrent: number | undefined
 }
 
+/** In what an attempt is made, and for how long. */
+export interface Bounds<R> {
+  readonly context: Context.Context<R>
+  /** In milliseconds. */
+  readonly limit: number
+  readonly more?: (() => number) | undefined
+  /** What to fail with when time is up. */
+  readonly late: () => Pick<Timeout, "scope"> & { readonly after: number }
+  /** Where what the attempt brings is counted. */
+  readonly activity?: Activity | undefined
+}
+
+/** What distinguishes the call that opens a stream from a plain one. */
+export interface Manner<A> {
+  readonly bounds: <R>(context: Context.Context<R>, now: bigint, clock: Clock.Clock) => Bounds<R>
+  /** What lasts when the call has succeeded, if anything does. */
+  readonly lasting?: ((value: A) => Lease) | undefined
+}
+
 /** What is shared beyond one set of policies, if the program provides it. */
 export interface Shared {
   readonly registry?: CircuitBreaker.RegistryService | undefined
@@ -65,7 +86,7 @@ const MAX_QUEUE_MILLIS = 60_000
 const nanosToMillis = (nanos: bigint): number => Number(nanos) / 1e6
 
 /** While another provider is left under a deadline, an attempt gets half of what remains, in whole milliseconds. */
-const shareOf = (context: Context.Context<never>, now: bigint): number => {
+export const shareOf = (context: Context.Context<never>, now: bigint): number => {
   const deadline = Context.get(context, Deadline.CurrentDeadline)
   return Option.isSome(deadline) && Context.get(context, Alternatives).left > 0
     ? Math.max(0, Math.floor(nanosToMillis(deadline.value.at - now) / 2))
@@ -109,11 +130,15 @@ const circuits = (
 const isOwn = (error: unknown, attempt: OpenAttempt): error is RateLimited =>
   isCallError(error) && error._tag === "RateLimited" && wasSent(error) && !attempt.superseded && attempt.requests < 2
 
+/** A protected call, in either manner. */
+export type Protect = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  target?: Target,
+  manner?: Manner<A>
+) => Effect.Effect<A, E | Raised, R>
+
 /** The policies of these settings, with a memory of their own. */
-export const build = (
-  settings: Settings,
-  shared: Shared
-): <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target) => Effect.Effect<A, E | Raised, R> => {
+export const build = (settings: Settings, shared: Shared): Protect => {
   const latency = new LatencyWindow()
   const pauses = new Pauses()
   const ownBudget = RetryBudget.unsafeMake()
@@ -132,39 +157,55 @@ export const build = (
     maxQueue: Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout)
   }
 
+  const plain: Manner<unknown> = {
+    bounds: (context, now) => {
+      const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
+      return { context, limit, late: () => ({ scope: "Attempt", after: limit }) }
+    }
+  }
+
   const attempt = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
     caller: Caller<R>,
-    held: ReadonlyArray<unknown>
+    held: ReadonlyArray<unknown>,
+    manner: Manner<A>
   ): Effect.Effect<A, E | Timeout> => {
-    const { clock, context, fiber } = caller
+    const { clock, fiber } = caller
     const startedAt = clock.unsafeCurrentTimeNanos()
-    const limit = Math.min(settings.attemptTimeout, shareOf(context, startedAt))
+    const { activity, context, late, limit, more } = manner.bounds(caller.context, startedAt, clock)
     const open = openAttempt(context, policy, target, startedAt)
     open.held = held
-    const note = (exit: Exit.Exit<A, E | Timeout>) => {
-      const now = clock.unsafeCurrentTimeNanos()
-      if (Exit.isSuccess(exit)) {
-        latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
-        return
-      }
-      const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+    open.activity = activity
+    const end = <B, E2>(exit: Exit.Exit<B, E2>) => {
+      const error = Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.failureOption(exit.cause))
       if (isOwn(error, open) && error.retryAfter !== undefined) {
-        pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), now)
+        pauses.pause(keyOf(target), Duration.toMillis(error.retryAfter), clock.unsafeCurrentTimeNanos())
       }
+      return endAttempt(open, exit, fiber)
     }
     const limited = timeLimit(self, {
       caller,
       context: withAttempt(context, open),
       limit,
-      onTimeout: () => timedOut("Attempt", Duration.millis(limit), { ...open.target, requestId: open.requestId }),
+      more,
+      onTimeout: () => {
+        const { after, scope } = late()
+        return timedOut(scope, Duration.millis(after), { ...open.target, requestId: open.requestId })
+      },
       onEnd: () => {
         open.over = true
       },
       then: (exit: Exit.Exit<A, E | Timeout>) => {
-        note(exit)
-        return after(endAttempt(open, exit, fiber), exit)
+        if (Exit.isSuccess(exit)) {
+          const now = clock.unsafeCurrentTimeNanos()
+          latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
+          if (manner.lasting !== undefined) {
+            manner.lasting(exit.value).atEnd(end)
+            return exit
+          }
+        }
+        return after(end(exit), exit)
       }
     })
     const started = startAttempt(open)
@@ -176,6 +217,7 @@ export const build = (
     self: Effect.Effect<A, E, R>,
     target: Target,
     caller: Caller<R>,
+    manner: Manner<A>,
     { ended, failed }: {
       readonly ended: (exit: Exit.Exit<A>) => Effect.Effect<B, E2>
       readonly failed: (error: E | Timeout | Rejection) => Effect.Effect<B, E2>
@@ -183,11 +225,15 @@ export const build = (
   ): Effect.Effect<B, E2> => {
     const passage = new Passage(gates, target, caller)
     return Effect.matchCauseEffect(
-      Effect.suspend(() => passage.enter(() => attempt(self, target, caller, passage.held))),
+      Effect.suspend(() => passage.enter(() => attempt(self, target, caller, passage.held, manner))),
       {
         onSuccess: (value) => {
           const exit = Exit.succeed(value)
-          return andThen(passage.leave(exit), () => ended(exit))
+          if (manner.lasting === undefined) {
+            return andThen(passage.leave(exit), () => ended(exit))
+          }
+          manner.lasting(value).atEnd((exit) => passage.leave(exit))
+          return andThen(passage.proved(), () => ended(exit))
         },
         onFailure: (cause) =>
           andThen(passage.leave(Exit.failCause(cause)), () =>
@@ -215,7 +261,8 @@ export const build = (
     caller: Caller<R>,
     error: E | Timeout,
     told: E | Timeout,
-    state: unknown
+    state: unknown,
+    manner: Manner<A>
   ): Effect.Effect<A, E | Timeout> =>
     Effect.gen(function*() {
       // The budget is asked last, below: a policy of the user's must not take from it as well.
@@ -238,12 +285,14 @@ export const build = (
       yield* waiting(delay, reasonOf(error, delay))
       yield* Effect.sleep(delay)
       return yield* Effect.uninterruptibleMask((restore) =>
-        attemptThen(self, target, { ...caller, restore }, {
+        attemptThen(self, target, { ...caller, restore }, manner, {
           ended: (exit) => exit,
           failed: (again) =>
             again instanceof Rejection
               ? Effect.zipRight(denied(again.by, target), Effect.fail(told))
-              : restore(retry(self, target, caller, again, isCallError(again) && !wasSent(again) ? told : again, next))
+              : restore(
+                retry(self, target, caller, again, isCallError(again) && !wasSent(again) ? told : again, next, manner)
+              )
         })
       )
     })
@@ -251,7 +300,8 @@ export const build = (
   const call = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     target: Target,
-    outside: Caller<R>
+    outside: Caller<R>,
+    manner: Manner<A>
   ): Effect.Effect<A, E | Raised> => {
     const recording = openRecording(outside)
     const retries = attemptAround(outside.context) === undefined
@@ -263,20 +313,26 @@ export const build = (
       )
       : recording.inside
     const caller = { ...outside, context }
-    const end = <E2>(exit: Exit.Exit<A, E2>) => after(recording.end(exit), exit)
-    return attemptThen<A, E, R, A, E | Raised>(self, target, caller, {
+    const end = <E2>(exit: Exit.Exit<A, E2>): Effect.Effect<A, E2> => {
+      if (manner.lasting !== undefined && Exit.isSuccess(exit)) {
+        manner.lasting(exit.value).atEnd(recording.end)
+        return exit
+      }
+      return after(recording.end(exit), exit)
+    }
+    return attemptThen<A, E, R, A, E | Raised>(self, target, caller, manner, {
       ended: end,
       failed: (error) =>
         error instanceof Rejection
           ? ending(Effect.zipRight(denied(error.by, target, context), Effect.fail(error.error)), end)
           : retries
           ? ending(
-            Effect.provide(outside.restore(retry(self, target, caller, error, error, policy.initial)), context),
+            Effect.provide(outside.restore(retry(self, target, caller, error, error, policy.initial, manner)), context),
             end
           )
           : end(Exit.fail(error))
     })
   }
 
-  return (self, target = {}) => asCaller((caller) => call(self, target, caller))
+  return (self, target = {}, manner = plain) => asCaller((caller) => call(self, target, caller, manner))
 }

@@ -31,6 +31,8 @@ export interface Options<A, E, R, E2, B, E3> {
   readonly context: Context.Context<R>
   /** In milliseconds, rounded up to whole ones; Infinity for no limit. */
   readonly limit: number
+  /** How many more milliseconds it has after all, asked whenever time seems to be up. By default none. */
+  readonly more?: (() => number) | undefined
   /** What the effect fails with when time is up. */
   readonly onTimeout: () => E2
   /** Called when the effect has ended or is let go of. */
@@ -82,7 +84,14 @@ const changed = (before: FiberRefs.FiberRefs, after: FiberRefs.FiberRefs): boole
 /** Runs `self` in the given context for at most `limit` milliseconds. */
 export const timeLimit = <A, E, R, E2, B, E3>(
   self: Effect.Effect<A, E, R>,
-  { caller: { clock, fiber, flags, restore }, context, limit, onEnd, onTimeout, then }: Options<A, E, R, E2, B, E3>
+  { caller: { clock, fiber, flags, restore }, context, limit, more, onEnd, onTimeout, then }: Options<
+    A,
+    E,
+    R,
+    E2,
+    B,
+    E3
+  >
 ): Effect.Effect<B, E3> =>
   Effect.suspend(() => {
     const fiberRefs = fiber.getFiberRefs()
@@ -113,18 +122,22 @@ export const timeLimit = <A, E, R, E2, B, E3>(
       }
       child.addObserver(onExit)
       if (limit !== Infinity) {
-        cancelTimer = startTimer(
-          clock,
-          Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: flags }),
-          Math.ceil(limit),
-          () => {
+        const runtime = Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: flags })
+        const start = (millis: number) => {
+          cancelTimer = startTimer(clock, runtime, Math.ceil(millis), () => {
+            const left = more?.() ?? 0
+            if (left > 0) {
+              start(left)
+              return
+            }
             over = true
             onEnd()
             child.removeObserver(onExit)
             child.unsafeInterruptAsFork(fiber.id())
             resume(Effect.succeed(() => then(Exit.fail(onTimeout()))))
-          }
-        )
+          })
+        }
+        start(limit)
       }
     })
     return Effect.matchCauseEffect(restore(wait), {

@@ -1,0 +1,97 @@
+/**
+ * What lasts as long as a stream is read: a connection, a permit, a slot, the records of an attempt and of a call.
+ *
+ * An effect gives back what it holds when it ends; a stream is made of many effects, and ends in one of three ways: by
+ * itself, with an error, or because nobody reads on. So whatever has to be done then is noted in a lease, by whoever
+ * opens something on the stream's behalf, and done once, in the order noted. Most streams are a pull and a lease: pulls
+ * are what `Stream` is made of, and leave room for limits, records and second tries in between.
+ */
+import * as Cause from "effect/Cause"
+import type * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { andThen } from "./bracket.js"
+
+/** The next elements; fails with none at the end, and with an error otherwise. */
+export type Pull<A, E, R = never> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>, R>
+
+/** Nothing comes any more. */
+export const noMore: Pull<never, never> = Effect.fail(Option.none())
+
+/** What is to be done when a stream ends. */
+export type AtEnd = (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+
+/** What is held for a stream. */
+export class Lease {
+  private readonly steps: Array<AtEnd> = []
+  private ended = false
+
+  /** `scope` is closed at the end of the stream at the latest. */
+  constructor(readonly scope: Scope.Scope) {}
+
+  /** Notes what is to be done at the end. */
+  atEnd(step: AtEnd): void {
+    this.steps.push(step)
+  }
+
+  /** A lease for what is to be given back before whatever is noted here from now on. */
+  within(): Lease {
+    const inner = new Lease(this.scope)
+    this.atEnd((exit) => inner.end(exit))
+    return inner
+  }
+
+  /** Ends it, once. To be called by who is uninterruptible. */
+  end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    if (this.ended) {
+      return Effect.void
+    }
+    this.ended = true
+    return Effect.forEach(this.steps, (step) => Effect.suspend(() => step(exit)), { discard: true })
+  }
+}
+
+/** How a pull that failed ends its stream. */
+const exitOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
+  Either.match(Cause.failureOrCause(cause), {
+    onLeft: Option.match({ onNone: () => Exit.void, onSome: (error) => Exit.fail(error) }),
+    onRight: (cause) => Exit.failCause(cause)
+  })
+
+/**
+ * A stream of what `open` gives the pulls of. It is opened when the first element is asked for. One that nobody reads on
+ * ends as interrupted: that says nothing about whoever was to answer.
+ */
+export const leased = <A, E, R>(
+  open: (lease: Lease) => Effect.Effect<Pull<A, E, R>, E, R>
+): Stream.Stream<A, E, R> =>
+  Stream.fromPull(Effect.map(
+    Effect.acquireRelease(
+      Effect.map(Effect.scope, (scope) => new Lease(scope)),
+      (lease, exit) => lease.end(Exit.isFailure(exit) ? exit : Exit.interrupt(FiberId.none))
+    ),
+    (lease) => {
+      let pull: Pull<A, E, R> = Effect.flatMap(Effect.mapError(open(lease), Option.some), (opened) => {
+        pull = opened
+        return opened
+      })
+      return Effect.suspend(() =>
+        Effect.catchAllCause(pull, (cause) =>
+          Effect.uninterruptible(andThen(lease.end(exitOf(cause)), () => Effect.failCause(cause))))
+      )
+    }
+  ))
+
+/** A stream that was read up to its first output. */
+export interface Opened<A, E> {
+  /** What came up to it, and with it. */
+  readonly first: Chunk.Chunk<A>
+  readonly rest: Pull<A, E>
+  /** Lets go of whoever sends it. */
+  readonly close: Effect.Effect<void>
+}

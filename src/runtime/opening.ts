@@ -1,0 +1,189 @@
+/**
+ * Reads a stream up to its first output, as one effect, and the rest within limits of silence.
+ *
+ * Until the first output a stream is a call like any other: nobody has seen anything of it yet, so it can be made again,
+ * here or elsewhere. That part is an effect, which the policies of calls protect as they do any; what came meanwhile is
+ * kept, and the rest is pulled from where it was left. Whoever sees bytes that are no elements (keep-alives) tells the
+ * attempt's `Activity`, so that a server that hangs is told from one that is slow.
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Activity } from "../internal/activity.js"
+import type { Target, Timeout } from "../ProviderError.js"
+import { timedOut } from "../ProviderError.js"
+import { asCaller } from "./caller.js"
+import type { Opened, Pull } from "./lease.js"
+import { noMore } from "./lease.js"
+import { timeLimit } from "./timeLimit.js"
+
+/** The activity of the attempt that this runs in, if somebody minds. */
+export class CurrentActivity extends Context.Reference<CurrentActivity>()(
+  "effect-resilience/CurrentActivity",
+  { defaultValue: (): Activity | undefined => undefined }
+) {}
+
+/** Is nothing of an answer to be released before it is whole? Then all of it is its opening. */
+export class Held extends Context.Reference<Held>()("effect-resilience/Held", { defaultValue: () => false }) {}
+
+/** How a stream is read. */
+export interface Reading<A> {
+  readonly isOutput: (element: A) => boolean
+  /** How long nothing may come, in milliseconds. */
+  readonly idle: number
+  readonly target: Target
+}
+
+const outputsIn = <A>(elements: Iterable<A>, isOutput: (element: A) => boolean): number => {
+  let outputs = 0
+  for (const element of elements) {
+    if (isOutput(element)) {
+      outputs += 1
+    }
+  }
+  return outputs
+}
+
+/** A pull whose output is counted. */
+export const counted = <A, E>(
+  pull: Pull<A, E>,
+  isOutput: (element: A) => boolean,
+  activity: Activity
+): Pull<A, E> =>
+  Effect.zipWith(pull, Effect.clock, (elements, clock) => {
+    activity.endRead(clock.unsafeCurrentTimeNanos(), outputsIn(elements, isOutput))
+    return elements
+  })
+
+/** A pull that is counted, and ends with `Timeout` when nothing comes. */
+const limited = <A, E>(pull: Pull<A, E>, reading: Reading<A>, activity: Activity): Pull<A, E | Timeout> =>
+  asCaller((caller) => {
+    const now = () => caller.clock.unsafeCurrentTimeNanos()
+    const left = () => activity.left(reading.idle, now())
+    activity.beginRead(now())
+    return timeLimit(pull, {
+      caller,
+      context: caller.context,
+      limit: Math.max(0, left()),
+      more: left,
+      onTimeout: () => Option.some(timedOut("Idle", Duration.millis(reading.idle), reading.target)),
+      onEnd: () => {},
+      then: (exit: Exit.Exit<Chunk.Chunk<A>, Option.Option<E | Timeout>>) => {
+        activity.endRead(now(), Exit.isSuccess(exit) ? outputsIn(exit.value, reading.isOutput) : 0)
+        return exit
+      }
+    })
+  })
+
+interface Read<A, E> {
+  readonly first: Chunk.Chunk<A>
+  readonly over: boolean
+  readonly pull: Pull<A, E>
+}
+
+const untilOutput = <A, E>(
+  pull: Pull<A, E>,
+  isOutput: (element: A) => boolean,
+  activity: Activity,
+  clock: Clock.Clock,
+  before: Chunk.Chunk<A> = Chunk.empty()
+): Effect.Effect<Read<A, E>, E> =>
+  Effect.suspend(() => {
+    activity.beginRead(clock.unsafeCurrentTimeNanos())
+    return Effect.matchCauseEffect(pull, {
+      onSuccess: (elements): Effect.Effect<Read<A, E>, E> => {
+        const outputs = outputsIn(elements, isOutput)
+        const first = Chunk.appendAll(before, elements)
+        activity.endRead(clock.unsafeCurrentTimeNanos(), outputs)
+        return outputs > 0
+          ? Effect.succeed({ first, over: false, pull })
+          : untilOutput(pull, isOutput, activity, clock, first)
+      },
+      onFailure: (cause): Effect.Effect<Read<A, E>, E> =>
+        Either.match(Cause.failureOrCause(cause), {
+          onLeft: Option.match({
+            onNone: () => Effect.succeed({ first: before, over: true, pull }),
+            onSome: (error) => Effect.fail(error)
+          }),
+          onRight: (cause) => Effect.failCause(cause)
+        })
+    })
+  })
+
+const untilEnd = <A, E>(
+  read: Read<A, E>,
+  isOutput: (element: A) => boolean,
+  activity: Activity,
+  clock: Clock.Clock
+): Effect.Effect<Read<A, E>, E> =>
+  read.over
+    ? Effect.succeed(read)
+    : Effect.flatMap(
+      untilOutput(read.pull, isOutput, activity, clock, read.first),
+      (read) => untilEnd(read, isOutput, activity, clock)
+    )
+
+/**
+ * Runs the stream up to its first output, or to its end where the answer is held back. What it needs of the world lives
+ * in a scope of its own within `scope`, which is closed when that fails. What comes after is limited by `idle` where an
+ * attempt's activity is known.
+ */
+export const openStream = <A, E, R>(
+  self: Stream.Stream<A, E, R>,
+  scope: Scope.Scope,
+  reading: Reading<A>
+): Effect.Effect<Opened<A, E | Timeout>, E, R> =>
+  Effect.contextWithEffect((context: Context.Context<R>) =>
+    Effect.clockWith((clock) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) => {
+          const close = (exit: Exit.Exit<unknown, unknown>) => Effect.asVoid(Effect.exit(Scope.close(own, exit)))
+          const known = Context.get(context, CurrentActivity)
+          const activity = known ?? new Activity(clock.unsafeCurrentTimeNanos())
+          const read = Effect.flatMap(
+            Scope.extend(Stream.toPull(self), own),
+            (pull) => untilOutput(Effect.provide(pull, context), reading.isOutput, activity, clock)
+          )
+          return restore(
+            Context.get(context, Held)
+              ? Effect.flatMap(read, (read) => untilEnd(read, reading.isOutput, activity, clock))
+              : read
+          ).pipe(
+            Effect.onError((cause) => close(Exit.failCause(cause))),
+            Effect.map(({ first, over, pull }): Opened<A, E | Timeout> => ({
+              first,
+              rest: over
+                ? noMore
+                : known === undefined
+                ? pull
+                : reading.idle === Infinity
+                ? counted(pull, reading.isOutput, known)
+                : limited(pull, reading, known),
+              close: close(Exit.void)
+            }))
+          )
+        })
+      )
+    )
+  )
+
+/** The pulls of a stream that was opened. */
+export const pullsOf = <A, E>({ first, rest }: Pick<Opened<A, E>, "first" | "rest">): Pull<A, E> => {
+  let given = Chunk.isEmpty(first)
+  return Effect.suspend(() => {
+    if (given) {
+      return rest
+    }
+    given = true
+    return Effect.succeed(first)
+  })
+}
