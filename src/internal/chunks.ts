@@ -1,0 +1,94 @@
+import { isObject, type JsonObject } from "./json.js"
+
+/**
+ * What one chunk of a streamed answer says, in the shape of OpenAI's `chat.completion.chunk`.
+ *
+ * Servers differ in what they leave out and what they add, so little is demanded of a chunk and the rest passes through.
+ * An empty string says as little as `null`: some servers send either where others send nothing.
+ */
+
+export interface JsonDelta extends JsonObject {
+  readonly content?: string | null
+}
+
+export interface JsonChoice extends JsonObject {
+  readonly index?: number
+  readonly delta?: JsonDelta | null
+  readonly finish_reason?: string | null
+}
+
+export interface JsonChunk extends JsonObject {
+  readonly choices: ReadonlyArray<JsonChoice>
+}
+
+const isTextOrNone = (value: unknown): boolean => value === undefined || value === null || typeof value === "string"
+
+const isDelta = (value: unknown): boolean => isObject(value) && isTextOrNone(value["content"])
+
+const isChoice = (value: unknown): boolean =>
+  isObject(value) &&
+  (value["index"] === undefined || typeof value["index"] === "number") &&
+  (value["delta"] === undefined || value["delta"] === null || isDelta(value["delta"])) &&
+  isTextOrNone(value["finish_reason"])
+
+/** Whether it is a chunk at all. The last one, with the usage, has no choices. */
+export const isChunk = (value: unknown): value is JsonChunk =>
+  isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
+
+/** Which choice it is: where there is but one, some servers leave its number out. */
+export const indexOf = (choice: JsonChoice, position: number): number => choice.index ?? position
+
+const isFilled = (value: unknown): boolean =>
+  typeof value === "string"
+    ? value !== ""
+    : typeof value === "object" && value !== null && Object.keys(value).length > 0
+
+const someDelta = (chunk: JsonChunk, fields: ReadonlyArray<string>): boolean =>
+  chunk.choices.some(({ delta }) => isObject(delta) && fields.some((field) => isFilled(delta[field])))
+
+const toolFields: ReadonlyArray<string> = ["tool_calls", "function_call"]
+
+const outputFields: ReadonlyArray<string> = [
+  "content",
+  "reasoning",
+  "reasoning_content",
+  "reasoning_details",
+  "thinking",
+  "refusal",
+  "audio",
+  "images",
+  ...toolFields
+]
+
+/** Whether the model said anything; a role, an empty delta and the usage are none of it. */
+export const hasOutput = (chunk: JsonChunk): boolean => someDelta(chunk, outputFields)
+
+/** Whether it is part of a tool call. */
+export const beganToolCall = (chunk: JsonChunk): boolean => someDelta(chunk, toolFields)
+
+/** Whether it says what was used, so far or in all. */
+export const hasUsage = (chunk: JsonChunk): boolean => isObject(chunk["usage"])
+
+/** The text of the first choice. */
+export const contentOf = (chunk: JsonChunk): string =>
+  chunk.choices.map((choice, position) => indexOf(choice, position) === 0 ? choice.delta?.content ?? "" : "").join("")
+
+/** Which choices have ended. */
+export class Ends {
+  private readonly ended = new Map<number, boolean>()
+
+  /** @param choices how many were asked for */
+  constructor(private readonly choices = 1) {}
+
+  note(chunk: JsonChunk): void {
+    chunk.choices.forEach((choice, position) => {
+      const index = indexOf(choice, position)
+      this.ended.set(index, this.ended.get(index) === true || isFilled(choice.finish_reason))
+    })
+  }
+
+  /** Every choice that was asked for or has come has a reason why it ended. */
+  get complete(): boolean {
+    return this.ended.size >= this.choices && [...this.ended.values()].every((ended) => ended)
+  }
+}
