@@ -11,11 +11,11 @@ import { isObject, type JsonObject } from "./json.js"
  * Source: platform.claude.com/docs/en/api/messages, and the types of @anthropic-ai/sdk 1.12.
  */
 
-interface Block extends JsonObject {
+export interface Block extends JsonObject {
   readonly type: string
 }
 
-const isBlock = (value: unknown): value is Block => {
+export const isBlock = (value: unknown): value is Block => {
   if (!isObject(value)) return false
   switch (value["type"]) {
     case "text":
@@ -37,11 +37,16 @@ const finishReasons: ReadonlyMap<string, string> = new Map([
   ["refusal", "content_filter"]
 ])
 
+/** Null when the answer did not end by itself. */
+export const finishReasonOf = (stopReason: unknown): string | null =>
+  typeof stopReason === "string" ? finishReasons.get(stopReason) ?? stopReason : null
+
 const textOf = (blocks: ReadonlyArray<Block>, type: string, field: string): string =>
   // Citations cut one text into several blocks, so there is nothing between them.
   blocks.map((block) => block.type === type ? block[field] : "").filter((text) => typeof text === "string").join("")
 
-const saysItAll = (block: Block): boolean =>
+/** Whether Chat Completions has a place for all that the block says. */
+export const saysItAll = (block: Block): boolean =>
   block.type === "tool_use" || (block.type === "text" && (block["citations"] ?? null) === null)
 
 const messageOf = (blocks: ReadonlyArray<Block>): JsonObject => {
@@ -64,7 +69,7 @@ const messageOf = (blocks: ReadonlyArray<Block>): JsonObject => {
 const count = (value: unknown): number => typeof value === "number" ? value : 0
 
 /** Anthropic's input counts leave out what came from the cache and what went there; a prompt's tokens are all of them. */
-const usageOf = (usage: unknown): JsonObject | undefined => {
+export const usageOf = (usage: unknown): JsonObject | undefined => {
   if (!isObject(usage) || typeof usage["output_tokens"] !== "number") return undefined
   const read = count(usage["cache_read_input_tokens"])
   const written = count(usage["cache_creation_input_tokens"])
@@ -87,14 +92,13 @@ export const toChatCompletion = (body: unknown): JsonObject | undefined => {
   if (!isObject(body) || body["type"] !== "message") return undefined
   const { content, role: _role, stop_reason: stopReason, type: _type, usage, ...rest } = body
   if (!Array.isArray(content) || !content.every(isBlock)) return undefined
-  const finishReason = typeof stopReason === "string" ? finishReasons.get(stopReason) ?? stopReason : null
   return {
     ...rest,
     object: "chat.completion",
     choices: [{
       index: 0,
       message: messageOf(content),
-      finish_reason: finishReason,
+      finish_reason: finishReasonOf(stopReason),
       native_finish_reason: stopReason
     }],
     usage: usageOf(usage)

@@ -135,6 +135,8 @@ class Calls implements Fold {
 const messageFields = new Map<string, () => Fold>([
   ...["content", "refusal", "reasoning", "reasoning_content", "thinking"].map((name) => [name, text] as const),
   ["role", last],
+  // What Anthropic's stream gives at once, as in `anthropicStream.ts`.
+  ["content_blocks", last],
   ["tool_calls", () => new Calls()],
   ["function_call", () => new Fields(functionFields, last)],
   ["audio", () => new Fields(new Map([["transcript", text], ["data", text]]), last)]
