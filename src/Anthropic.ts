@@ -27,6 +27,7 @@ import type * as Redacted from "effect/Redacted"
 import type { ChatProvider } from "./ChatProvider.js"
 import { toMessages, unsupportedFields } from "./internal/anthropicRequest.js"
 import { toChatCompletion } from "./internal/anthropicResponse.js"
+import { AnthropicStream } from "./internal/anthropicStream.js"
 import * as ProviderError from "./ProviderError.js"
 import * as Endpoint from "./runtime/endpoint.js"
 import * as HttpProvider from "./runtime/httpProvider.js"
@@ -47,6 +48,11 @@ export interface Options {
   readonly baseUrl?: string | undefined
   /** The model this layer asks, whatever the request says. Default: the one in the request. */
   readonly model?: string | undefined
+  /**
+   * Does the server take the beginning of an answer as the last message and go on from there? Then a stream that was cut
+   * is continued that way. Default false: the model is told to go on.
+   */
+  readonly prefill?: boolean | undefined
   /** Its name in errors and reports. Default `anthropic`. */
   readonly provider?: string | undefined
   /** Sent as `anthropic-version`. Default `2023-06-01`. */
@@ -70,6 +76,7 @@ export type ConfigOptions = Endpoint.OrConfig<Options>
 const settingsOf = (options: Options): HttpProvider.Settings => ({
   provider: options.provider ?? "anthropic",
   model: options.model,
+  prefill: options.prefill,
   endpoint: Endpoint.make({
     baseUrl: options.baseUrl,
     defaultBaseUrl: "https://api.anthropic.com",
@@ -92,7 +99,7 @@ const settingsOf = (options: Options): HttpProvider.Settings => ({
 
 const protocol: HttpProvider.Protocol = {
   unsupported: unsupportedFields,
-  encode: (request, model, target) =>
+  encode: (request, model, target, streamed) =>
     Effect.suspend(() => {
       const unsupported = unsupportedFields(request)
       if (unsupported.length > 0) {
@@ -100,10 +107,11 @@ const protocol: HttpProvider.Protocol = {
       }
       const translated = toMessages(request, model)
       return translated._tag === "Translated"
-        ? Effect.as(dropped(translated.dropped), translated.body)
+        ? Effect.as(dropped(translated.dropped), streamed ? { ...translated.body, stream: true } : translated.body)
         : Effect.fail(ProviderError.invalidRequest(translated.why, target))
     }),
-  decode: toChatCompletion
+  decode: toChatCompletion,
+  reader: () => new AnthropicStream()
 }
 
 /**
@@ -157,6 +165,7 @@ export const layerConfig = (
       authToken: Endpoint.asConfig(options.authToken),
       baseUrl: Endpoint.asConfig(options.baseUrl),
       model: Endpoint.asConfig(options.model),
+      prefill: Endpoint.asConfig(options.prefill),
       provider: Endpoint.asConfig(options.provider),
       version: Endpoint.asConfig(options.version),
       beta: Endpoint.asConfig(options.beta),

@@ -45,6 +45,12 @@ export interface Attempt extends Target {
   readonly dropped: ReadonlyArray<string>
   /** What it failed with, if that is an error of this library. */
   readonly error: CallError | undefined
+  /** How many chunks with output it delivered, if it was a stream; what a failed one delivered is paid for as well. */
+  readonly chunks: number
+  /** How many frames of its stream could not be read, and were left out. */
+  readonly skippedFrames: number
+  /** From its beginning to its first output, if it was a stream that had any. */
+  readonly timeToFirstChunk: Duration.Duration | undefined
   /** From the beginning of the call. */
   readonly startedAfter: Duration.Duration
   readonly duration: Duration.Duration
@@ -122,6 +128,12 @@ export interface CallReport {
   readonly retries: number
   /** How often the next provider was turned to. */
   readonly fallbacks: number
+  /** How often a stream that was cut was gone on with. */
+  readonly continuations: number
+  /** How often a stream that was cut was begun anew, before its reader's eyes. */
+  readonly restarts: number
+  /** From the beginning of the call to the first output, if it was a stream that had any. */
+  readonly timeToFirstChunk: Duration.Duration | undefined
   readonly denials: ReadonlyArray<Denial>
   /** What ended the retries at the provider asked last; undefined when nothing had to. */
   readonly stoppedBy: DeniedBy | undefined
@@ -155,6 +167,13 @@ export type Event =
   }
   | { readonly _tag: "Denied"; readonly denial: Denial }
   | { readonly _tag: "FellBack"; readonly from: Target; readonly to: Target; readonly error: CallError }
+  | {
+    readonly _tag: "Resumed"
+    readonly how: "continuation" | "restart"
+    readonly from: Target
+    readonly to: Target
+    readonly error: CallError
+  }
   | { readonly _tag: "CallEnded"; readonly report: CallReport }
 
 /**

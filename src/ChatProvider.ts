@@ -9,9 +9,14 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { contentOf } from "./internal/chunks.js"
+import { Collector } from "./internal/collector.js"
 import type { CallError } from "./ProviderError.js"
+import { ServerError } from "./ProviderError.js"
 
 const passThrough = { key: Schema.String, value: Schema.Unknown }
 
@@ -119,6 +124,44 @@ export const ChatResponse = Schema.Struct({
  */
 export type ChatResponse = typeof ChatResponse.Type
 
+const ChunkChoice = Schema.Struct({
+  index: Schema.optional(Schema.Number),
+  delta: Schema.optional(
+    Schema.NullOr(Schema.Struct({ content: Schema.optional(Schema.NullOr(Schema.String)) }, passThrough))
+  ),
+  finish_reason: Schema.optional(Schema.NullOr(Schema.String))
+}, passThrough)
+
+/**
+ * A piece of an answer: what is added to each choice (`delta`), and why one ended (`finish_reason`). The last one may
+ * have no choices, and the usage.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ChatChunk = Schema.Struct({
+  id: Schema.optional(Schema.NullOr(Schema.String)),
+  model: Schema.optional(Schema.NullOr(Schema.String)),
+  choices: Schema.Array(ChunkChoice),
+  usage: Schema.optional(Schema.NullOr(Usage))
+}, passThrough)
+
+/**
+ * The type of `ChatChunk`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export type ChatChunk = typeof ChatChunk.Type
+
+/**
+ * In a stream with restarts: forget what came so far, a whole new answer follows. `error` is what cut the one before.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Restarted extends Data.TaggedClass("Restarted")<{ readonly error: CallError }> {}
+
 /**
  * What a provider layer provides.
  *
@@ -141,8 +184,16 @@ export interface Service {
    * than an answer given that is not what was asked for. Default: it can do everything.
    */
   readonly unsupported?: ((request: ChatRequest) => ReadonlyArray<string>) | undefined
+  /** Does it take the beginning of an answer as the last message and go on from there? Default: no. */
+  readonly prefill?: boolean | undefined
   /** One whole answer. */
   readonly complete: (request: ChatRequest) => Effect.Effect<ChatResponse, CallError>
+  /** The answer as it comes. It ends well only when the provider said that it was whole. */
+  readonly stream: (request: ChatRequest) => Stream.Stream<ChatChunk, CallError>
+  /** `stream`, begun anew where it breaks. Default: `stream`, for a provider without policies. */
+  readonly streamWithRestarts?:
+    | ((request: ChatRequest) => Stream.Stream<ChatChunk | Restarted, CallError>)
+    | undefined
 }
 
 /**
@@ -180,6 +231,101 @@ export class ChatProvider extends Context.Tag("effect-resilience/ChatProvider")<
  */
 export const complete = (request: ChatRequest): Effect.Effect<ChatResponse, CallError, ChatProvider> =>
   Effect.flatMap(ChatProvider, (provider) => provider.complete(request))
+
+/**
+ * Asks the provider in the context for an answer as it comes. It ends well only when the provider said that it was whole
+ * (`finish_reason`); anything else is a failure of the stream with `CallError`: a connection that was cut, silence, an
+ * error in the stream. Nothing is sent before the stream is run; to stop reading cancels the request at once.
+ *
+ * @example
+ * ```ts
+ * import { Console, Stream } from "effect"
+ * import { ChatProvider } from "effect-resilience"
+ *
+ * const program = ChatProvider.stream({ messages: [{ role: "user", content: "Hello" }] }).pipe(
+ *   Stream.runForEach((chunk) => Console.log(ChatProvider.deltaText(chunk)))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const stream = (request: ChatRequest): Stream.Stream<ChatChunk, CallError, ChatProvider> =>
+  Stream.unwrap(Effect.map(ChatProvider, (provider) => provider.stream(request)))
+
+/**
+ * `stream` for readers that can take back what they showed: where it breaks, a `Restarted` comes and then a whole new
+ * answer, from the same provider or the next, up to three times and as far as the retry budget goes.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Ref, Stream } from "effect"
+ * import { ChatProvider } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const shown = yield* Ref.make("")
+ *   yield* ChatProvider.streamWithRestarts({ messages: [{ role: "user", content: "Hello" }] }).pipe(
+ *     Stream.runForEach((event) =>
+ *       event instanceof ChatProvider.Restarted
+ *         ? Ref.set(shown, "")
+ *         : Ref.update(shown, (text) => text + ChatProvider.deltaText(event))
+ *     )
+ *   )
+ *   return yield* Ref.get(shown)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const streamWithRestarts = (
+  request: ChatRequest
+): Stream.Stream<ChatChunk | Restarted, CallError, ChatProvider> =>
+  Stream.unwrap(
+    Effect.map(ChatProvider, (provider) => provider.streamWithRestarts?.(request) ?? provider.stream(request))
+  )
+
+/**
+ * The text that a chunk adds to the first choice; empty when it adds none.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const deltaText = (chunk: ChatChunk): string => contentOf(chunk)
+
+const decodeResponse = Schema.decodeUnknownOption(ChatResponse)
+
+/**
+ * The whole answer of a stream, as `complete` gives it: texts and the arguments of tool calls put together, the reason
+ * why it ended, the usage. After a `Restarted` it begins anew. Fails like the stream; with `ServerError` (`Malformed`)
+ * when there was no choice in it at all.
+ *
+ * @example
+ * ```ts
+ * import { ChatProvider } from "effect-resilience"
+ *
+ * const answer = ChatProvider.stream({ messages: [{ role: "user", content: "Hello" }] }).pipe(ChatProvider.collect)
+ * ```
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const collect = <E, R>(
+  stream: Stream.Stream<ChatChunk | Restarted, E, R>
+): Effect.Effect<ChatResponse, E | ServerError, R> =>
+  stream.pipe(
+    Stream.runFold(new Collector(), (collector, event) => {
+      if (event instanceof Restarted) {
+        return new Collector()
+      }
+      collector.add(event)
+      return collector
+    }),
+    Effect.flatMap((collector) =>
+      Effect.mapError(decodeResponse(collector.response), () =>
+        new ServerError({ message: "the stream held no answer", reason: "Malformed" }))
+    )
+  )
 
 /**
  * The text of the first choice; empty when it has none, as when the model called a tool.

@@ -10,28 +10,27 @@
  * @since 0.1.0
  */
 import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
-import type { DeniedBy } from "./CallReport.js"
-import type { ChatRequest, ChatResponse, Service } from "./ChatProvider.js"
-import { ChatProvider } from "./ChatProvider.js"
+import type * as Stream from "effect/Stream"
+import type { ChatChunk, ChatRequest, ChatResponse, Service } from "./ChatProvider.js"
+import { ChatProvider, Restarted } from "./ChatProvider.js"
 import * as Deadline from "./Deadline.js"
 import * as IdempotencyKey from "./IdempotencyKey.js"
-import { floored } from "./internal/backoff.js"
-import type { CallError, Target } from "./ProviderError.js"
-import { isFallbackable, isRetryable, wasSent } from "./ProviderError.js"
+import type { CallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
 import * as RetryBudget from "./RetryBudget.js"
-import type { AlternativesLeft } from "./runtime/alternatives.js"
-import { Alternatives } from "./runtime/alternatives.js"
+import type { Links, Patience } from "./runtime/chain.js"
+import { able, ask } from "./runtime/chain.js"
+import type { AfterCut } from "./runtime/chainStream.js"
+import { streamChain } from "./runtime/chainStream.js"
+import { Held } from "./runtime/opening.js"
 import * as OptionsOf from "./runtime/options.js"
-import { chatCall, denied, fellBack, insideAttempt, waiting } from "./runtime/recorder.js"
+import type { Chat } from "./runtime/recorder.js"
+import { chatCall } from "./runtime/recorder.js"
 
 export {
   /**
@@ -62,15 +61,23 @@ export interface Options {
   readonly deadline?: Duration.DurationInput | undefined
   /** The longest wait worth beginning at a provider while another is left. Default 5 seconds. */
   readonly patience?: Duration.DurationInput | undefined
+  /**
+   * What becomes of a stream that breaks after output was delivered. `"fail"`, the default: it fails with the error that
+   * cut it. `"continue"`: the rest of the answer is asked for, up to three times and as far as the retry budget goes, from
+   * the same provider or the next, and what it repeats is left out; if that fails too, the stream fails with the error
+   * that cut it first. An answer that began a tool call, has to match a `response_format`, or is one of several (`n`) or
+   * has `logprobs`, cannot be continued. `"hold"`: nothing is released until the answer is whole, so every failure is
+   * retried and falls over, and the reader waits.
+   */
+  readonly onCut?: "fail" | "continue" | "hold" | undefined
   /** When every provider asked for a wait, the longest that is waited before the chain resumes. Default 60 seconds. */
   readonly maxRetryAfter?: Duration.DurationInput | undefined
 }
 
 /** Options that were checked. */
-interface Settings {
+interface Settings extends Patience {
   readonly deadline: Duration.Duration | undefined
-  readonly patience: Duration.Duration
-  readonly maxRetryAfter: Duration.Duration
+  readonly onCut: "fail" | "continue" | "hold"
 }
 
 const settingsOf = (options: Options): Settings => ({
@@ -78,153 +85,11 @@ const settingsOf = (options: Options): Settings => ({
     ? undefined
     : OptionsOf.finitePositiveDuration("deadline", options.deadline),
   patience: OptionsOf.finiteDuration("patience", options.patience ?? "5 seconds"),
-  maxRetryAfter: OptionsOf.positiveDuration("maxRetryAfter", options.maxRetryAfter ?? "60 seconds")
+  maxRetryAfter: OptionsOf.positiveDuration("maxRetryAfter", options.maxRetryAfter ?? "60 seconds"),
+  onCut: OptionsOf.oneOf("onCut", ["fail", "continue", "hold"], options.onCut ?? "fail")
 })
 
 const defaults = settingsOf({})
-
-type Links = Arr.NonEmptyReadonlyArray<Service>
-
-/** A provider in its place, and the moment it said it is ready again. */
-interface Link {
-  readonly service: Service
-  readonly position: number
-  readonly target: Target
-  readyAt: bigint | undefined
-}
-
-const earliest = (moments: ReadonlyArray<bigint | undefined>): bigint | undefined =>
-  moments.reduce(
-    (first, moment) => first === undefined || (moment !== undefined && moment < first) ? moment : first,
-    undefined
-  )
-
-/** When a provider that failed is worth asking again, by its own word: never, if retrying cannot cure it. */
-const readyAgain = (error: CallError, now: bigint): bigint | undefined =>
-  error.retryAfter !== undefined && Duration.isFinite(error.retryAfter) &&
-    (error._tag === "CircuitOpen" || isRetryable(error))
-    ? now + BigInt(Math.ceil(Duration.toMillis(error.retryAfter) * 1e6))
-    : undefined
-
-/** Of two errors, the one that says more: nothing was sent behind a `CircuitOpen`, or during a pause. */
-const telling = (first: CallError | undefined, error: CallError): CallError =>
-  first === undefined || !wasSent(first) && wasSent(error) ? error : first
-
-/** What stands against waiting so long for a provider that asked for it. */
-const objection = (
-  delay: Duration.Duration,
-  settings: Settings,
-  outer: AlternativesLeft,
-  now: bigint
-): Effect.Effect<DeniedBy | undefined> =>
-  Duration.greaterThan(delay, settings.maxRetryAfter)
-    ? Effect.succeed("Retry-After too long")
-    : outer.left > 0 && Duration.greaterThan(delay, outer.patience) ||
-        outer.resumeAt !== undefined && Number(outer.resumeAt - now) / 1e6 < Duration.toMillis(delay)
-    ? Effect.succeed("patience")
-    : Effect.map(Deadline.hasTimeFor(delay), (fits) => fits ? undefined : "deadline")
-
-/**
- * Those that can do what is asked. One that would have to leave a part of it out is skipped; if all would, the first one
- * says so itself.
- */
-const able = (services: Links, request: ChatRequest): Links => {
-  const [first, ...rest] = services.filter((service) => (service.unsupported?.(request) ?? []).length === 0)
-  return first === undefined ? [services[0]] : [first, ...rest]
-}
-
-const targetOf = (service: Service, request: ChatRequest): Target => ({
-  provider: service.provider,
-  model: service.model ?? request.model
-})
-
-const ask = (
-  services: Links,
-  request: ChatRequest,
-  settings: Settings
-): Effect.Effect<ChatResponse, CallError> =>
-  Effect.gen(function*() {
-    const outer = yield* Alternatives
-    const links = Arr.map(able(services, request), (service, index): Link => ({
-      service,
-      position: index + 1,
-      target: targetOf(service, request),
-      readyAt: undefined
-    }))
-    for (const skipped of services.filter((service) => !links.some((link) => link.service === service))) {
-      yield* denied("unsupported", targetOf(skipped, request))
-    }
-    let link = links[0]
-    let asked = 0
-    // Inside another's attempt the retries are not the chain's, and to resume is one.
-    let resumed = yield* insideAttempt
-    let surfaced: CallError | undefined = undefined
-    // The first request of a call is free, and what a provider that was turned away from did not use pays for the next.
-    const payFor = (error: CallError) =>
-      asked > 0 && wasSent(error) ? RetryBudget.withdraw("hard cap only") : Effect.succeed(true)
-    while (true) {
-      const left = links.length - link.position
-      const others = links.filter((other) => other !== link).map((other) => other.readyAt)
-      const everyOtherWaits = left === 0 && !resumed && others.every((readyAt) => readyAt !== undefined)
-      const answer: Either.Either<ChatResponse, CallError> = yield* link.service.complete(request).pipe(
-        IdempotencyKey.derived(link.position),
-        Effect.provideService(Alternatives, {
-          left: left + outer.left,
-          patience: left > 0 ? settings.patience : outer.patience,
-          resumeAt: everyOtherWaits ? earliest([...others, outer.resumeAt]) : outer.resumeAt
-        }),
-        Effect.either
-      )
-      if (Either.isRight(answer)) {
-        return answer.right
-      }
-      const error = answer.left
-      if (!isFallbackable(error, { first: asked === 0 })) {
-        return yield* Effect.fail(error)
-      }
-      asked += wasSent(error) ? 1 : 0
-      surfaced = telling(surfaced, error)
-      const now = yield* Clock.currentTimeNanos
-      link.readyAt = readyAgain(error, now)
-      const next = links.find(({ position, readyAt }) =>
-        position > link.position && (readyAt === undefined || readyAt <= now)
-      )
-      if (next !== undefined) {
-        if (!(yield* Deadline.hasTimeFor(Duration.zero))) {
-          yield* denied("deadline", next.target)
-          return yield* Effect.fail(surfaced)
-        }
-        if (!(yield* payFor(error))) {
-          yield* denied("budget", next.target)
-          return yield* Effect.fail(surfaced)
-        }
-        yield* fellBack(link.target, next.target, error)
-        link = next
-        continue
-      }
-      const readyAt = earliest(links.map((one) => one.readyAt))
-      const first = links.find((other) => other.readyAt === readyAt)
-      // Alone, a provider that was asked has been waited for by its own policies.
-      const exhausted = resumed || (links.length === 1 && wasSent(error))
-      if (exhausted || readyAt === undefined || first === undefined || links.some((one) => one.readyAt === undefined)) {
-        return yield* Effect.fail(surfaced)
-      }
-      const delay = Duration.millis(floored(0, Math.max(0, Number(readyAt - now) / 1e6), true, yield* Random.next))
-      const objected = yield* objection(delay, settings, outer, now)
-      if (objected !== undefined) {
-        yield* denied(objected, first.target)
-        return yield* Effect.fail(surfaced)
-      }
-      if (!(yield* payFor(error))) {
-        yield* denied("budget", first.target)
-        return yield* Effect.fail(surfaced)
-      }
-      yield* waiting(delay, "Retry-After", first.target)
-      yield* Effect.sleep(delay)
-      resumed = true
-      link = first
-    }
-  })
 
 class Chain implements Service {
   readonly provider: string
@@ -235,12 +100,44 @@ class Chain implements Service {
   unsupported(request: ChatRequest): ReadonlyArray<string> {
     return able(this.links, request)[0].unsupported?.(request) ?? []
   }
-  complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
-    const asked = ask(this.links, request, this.settings)
-    const within = this.settings.deadline === undefined ? asked : Deadline.within(asked, this.settings.deadline)
-    // A call is meant for the first, whoever answers it.
+  /** A call is meant for the first, whoever answers it. */
+  private chatOf(request: ChatRequest): Chat {
     const { model = request.model, provider } = this.links[0]
-    return chatCall(within.pipe(RetryBudget.track, IdempotencyKey.once), { provider, model, request })
+    return { provider, model, request }
+  }
+  private within<A>(asked: Effect.Effect<A, CallError>): Effect.Effect<A, CallError> {
+    return this.settings.deadline === undefined ? asked : Deadline.within(asked, this.settings.deadline)
+  }
+  complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
+    const asked = Effect.map(
+      ask({
+        services: this.links,
+        request,
+        settings: this.settings,
+        round: 0,
+        from: 0,
+        send: (service) => service.complete(request)
+      }),
+      ({ answer }) => answer
+    )
+    return chatCall(this.within(asked).pipe(RetryBudget.track, IdempotencyKey.once), this.chatOf(request))
+  }
+  private ask<B = never>(request: ChatRequest, afterCut: AfterCut<B>, held: boolean) {
+    return streamChain({
+      services: this.links,
+      request,
+      settings: this.settings,
+      afterCut,
+      chat: this.chatOf(request),
+      around: (opening) => this.within(held ? Effect.provideService(opening, Held, true) : opening)
+    })
+  }
+  stream(request: ChatRequest): Stream.Stream<ChatChunk, CallError> {
+    const { onCut } = this.settings
+    return this.ask(request, { _tag: onCut === "continue" ? "Continue" : "Fail" }, onCut === "hold")
+  }
+  streamWithRestarts(request: ChatRequest): Stream.Stream<ChatChunk | Restarted, CallError> {
+    return this.ask(request, { _tag: "Restart", announce: (error) => new Restarted({ error }) }, false)
   }
 }
 

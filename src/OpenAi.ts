@@ -15,7 +15,8 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
-import type { ChatProvider } from "./ChatProvider.js"
+import type { ChatProvider, ChatRequest } from "./ChatProvider.js"
+import { OpenAiStream } from "./internal/openAiStream.js"
 import * as Endpoint from "./runtime/endpoint.js"
 import * as HttpProvider from "./runtime/httpProvider.js"
 
@@ -32,6 +33,11 @@ export interface Options {
   readonly baseUrl?: string | undefined
   /** The model this layer asks, whatever the request says. Default: the one in the request. */
   readonly model?: string | undefined
+  /**
+   * Does the server take the beginning of an answer as the last message and go on from there? Then a stream that was cut
+   * is continued that way. Default false: the model is told to go on.
+   */
+  readonly prefill?: boolean | undefined
   /** Its name in errors and reports. Default `openai`. */
   readonly provider?: string | undefined
   /** Further headers, such as Azure's `api-key`. */
@@ -51,6 +57,7 @@ export type ConfigOptions = Endpoint.OrConfig<Options>
 const settingsOf = (options: Options): HttpProvider.Settings => ({
   provider: options.provider ?? "openai",
   model: options.model,
+  prefill: options.prefill,
   endpoint: Endpoint.make({
     baseUrl: options.baseUrl,
     defaultBaseUrl: "https://api.openai.com/v1",
@@ -61,10 +68,19 @@ const settingsOf = (options: Options): HttpProvider.Settings => ({
   })
 })
 
+const choicesOf = ({ n }: ChatRequest): number => typeof n === "number" && n > 1 ? n : 1
+
 const protocol: HttpProvider.Protocol = {
-  // `complete` wants one whole answer, whatever the request was written for.
-  encode: (request, model) => Effect.succeed({ ...request, model, stream: undefined, stream_options: undefined }),
-  decode: identity
+  // Whether the answer is streamed is said by who asks for it, whatever the request was written for.
+  encode: (request, model, _target, streamed) =>
+    Effect.succeed({
+      ...request,
+      model,
+      stream: streamed ? true : undefined,
+      stream_options: streamed ? request.stream_options ?? { include_usage: true } : undefined
+    }),
+  decode: identity,
+  reader: (request) => new OpenAiStream(choicesOf(request))
 }
 
 /**
@@ -119,6 +135,7 @@ export const layerConfig = (
       apiKey: Endpoint.asConfig(options.apiKey),
       baseUrl: Endpoint.asConfig(options.baseUrl),
       model: Endpoint.asConfig(options.model),
+      prefill: Endpoint.asConfig(options.prefill),
       provider: Endpoint.asConfig(options.provider),
       headers: Endpoint.asConfig(options.headers),
       query: Endpoint.asConfig(options.query)

@@ -413,6 +413,13 @@ const messageOf = (target: Target, what: string, facts: ReadonlyArray<string | n
 /** Internal to the library: trusted input, so the cost of validation is not paid on the way of every failure. */
 const unvalidated = { disableValidation: true }
 
+const silences: Readonly<Record<TimeoutScope, string>> = {
+  Attempt: "no answer within",
+  FirstToken: "no output within",
+  Idle: "the stream was silent for",
+  Deadline: "no answer within the deadline of"
+}
+
 /**
  * An attempt, or a whole call, that ran out of time by our own clock.
  *
@@ -426,11 +433,7 @@ export const timedOut = (
 ): Timeout =>
   new Timeout({
     scope,
-    message: messageOf(
-      target,
-      `no answer within ${scope === "Deadline" ? "the deadline of " : ""}${Duration.format(limit)}`,
-      []
-    ),
+    message: messageOf(target, `${silences[scope]} ${Duration.format(limit)}`, []),
     provider: target.provider,
     model: target.model,
     requestId: target.requestId
@@ -519,6 +522,22 @@ export const fromTransport = (
     target
   )
 }
+
+/**
+ * A stream that cannot be read.
+ *
+ * @internal
+ */
+export const malformed = (
+  response: Pick<WireResponse, "status" | "headers">,
+  target: Target
+): ProviderError =>
+  fromClassified({
+    _tag: "ServerError",
+    reason: "Malformed",
+    status: response.status,
+    requestId: classify.requestIdFromHeaders(response.headers)
+  }, target)
 
 /**
  * A request that never left, because it cannot be sent as it is. `why` must not quote it.

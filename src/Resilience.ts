@@ -16,10 +16,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
+import type * as Stream from "effect/Stream"
 import type { ChatRequest, Service } from "./ChatProvider.js"
 import { ChatProvider } from "./ChatProvider.js"
 import * as CircuitBreaker from "./CircuitBreaker.js"
+import { hasOutput, isChunk } from "./internal/chunks.js"
 import type { Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as OptionsOf from "./runtime/options.js"
@@ -27,6 +30,7 @@ import type { Settings, Shared } from "./runtime/protection.js"
 import * as Protection from "./runtime/protection.js"
 import type { Raised } from "./runtime/raised.js"
 import { chatCall } from "./runtime/recorder.js"
+import * as Streams from "./runtime/streamProtection.js"
 
 /**
  * Options of `make` and `layer`.
@@ -44,6 +48,19 @@ export interface Options {
   readonly retry?: RetryPolicy.Options | Schedule.Schedule<unknown, unknown> | undefined
   /** How long one attempt may take, its response body included. Default 60 seconds; `Duration.infinity` for no limit. */
   readonly attemptTimeout?: Duration.DurationInput | undefined
+  /**
+   * How long a stream may take to its first output. Default: 10 seconds while another provider of a chain is left, else
+   * the attempt timeout, which bounds it in any case. A request that asks a model to reason (`reasoning_effort`,
+   * `thinking`) has the attempt timeout, since such a model is silent for long.
+   */
+  readonly firstToken?: Duration.DurationInput | undefined
+  /**
+   * How long a stream may be silent after its first output: no byte for so long, or nothing but keep-alives for four times
+   * as long. Time counts only while somebody reads. Default 15 seconds; `Duration.infinity` for no limit.
+   */
+  readonly idle?: Duration.DurationInput | undefined
+  /** Do the models asked here reason before they answer, whatever the request says? Default false. */
+  readonly reasoning?: boolean | undefined
   /**
    * Options of the circuit breaker that each provider, model and account gets; a breaker of your own for all of them; or
    * `false` for none. Default: the defaults of `CircuitBreaker.make`, with the attempt timeout as `probeTimeout`. Where a
@@ -97,12 +114,27 @@ export interface Resilience {
     self: Effect.Effect<A, E, R>,
     target?: Target
   ) => Effect.Effect<A, E | Raised, R>
+  /**
+   * Protects a stream. Up to its first output (the first element, or a chunk in which a model says something) it is a call
+   * like any other, made again as long as the policies allow, and the reader never notices. After it, the stream fails
+   * with the error that cut it, or with `Timeout` (`Idle`) when it falls silent. Permit and slot are held until it ends, by
+   * itself or because nobody reads on.
+   */
+  readonly protectStream: <A, E, R>(
+    self: Stream.Stream<A, E, R>,
+    target?: Target
+  ) => Stream.Stream<A, E | Raised, R>
 }
 
 const settingsOf = (options: Options): Settings => {
   const timeout = OptionsOf.positiveDuration("attemptTimeout", options.attemptTimeout ?? "60 seconds")
   return {
     attemptTimeout: Duration.toMillis(timeout),
+    firstToken: options.firstToken === undefined
+      ? undefined
+      : Duration.toMillis(OptionsOf.positiveDuration("firstToken", options.firstToken)),
+    idle: Duration.toMillis(OptionsOf.positiveDuration("idle", options.idle ?? "15 seconds")),
+    reasoning: options.reasoning ?? false,
     policy: RetryPolicy.prepare(options.retry ?? {}),
     circuitBreaker: circuitOptionsOf(options.circuitBreaker ?? {}, timeout),
     maxConcurrent: options.maxConcurrent === undefined
@@ -126,7 +158,22 @@ const circuitOptionsOf = (
   return withTimeout
 }
 
-const build = (settings: Settings, shared: Shared): Resilience => ({ protect: Protection.build(settings, shared) })
+/** Policies, and what those of a provider do with its streams. */
+interface Built extends Resilience {
+  readonly protectChunks: Streams.ProtectStream
+}
+
+const isOutput = (element: unknown): boolean => !isChunk(element) || hasOutput(element)
+
+const build = (settings: Settings, shared: Shared): Built => {
+  const protect = Protection.build(settings, shared)
+  const protectChunks = Streams.build(settings, protect)
+  return {
+    protect: (self, target) => protect(self, target),
+    protectStream: (self, target = {}) => protectChunks(self, { target, isOutput, reasons: false }),
+    protectChunks
+  }
+}
 
 /**
  * `make` for the rare place that cannot run an effect. A `CircuitBreaker.Registry` of the program is not seen from here.
@@ -164,21 +211,40 @@ export const make = (options: Options = {}): Effect.Effect<Resilience> => {
   return Effect.map(sharedRegistry, (registry) => build(settings, { registry }))
 }
 
+/** Its model thinks before it says anything, and may be silent for long. */
+const asksToReason = ({ reasoning_effort: effort, thinking }: ChatRequest): boolean =>
+  (Predicate.isString(effort) && effort !== "none") ||
+  (Predicate.isRecord(thinking) && thinking.type !== "disabled")
+
 /** A provider that has its policies, so that a chain need not add its own. */
 class ResilientProvider implements Service {
   readonly provider: string
   readonly model: string | undefined
   readonly credential: string | undefined
   readonly unsupported: Service["unsupported"]
-  constructor(private readonly inner: Service, private readonly resilience: Resilience) {
+  readonly prefill: boolean | undefined
+  constructor(private readonly inner: Service, private readonly policies: Built) {
     this.provider = inner.provider
     this.model = inner.model
     this.credential = inner.credential
     this.unsupported = inner.unsupported?.bind(inner)
+    this.prefill = inner.prefill
+  }
+  private targetOf(request: ChatRequest): Target {
+    return { provider: this.provider, model: this.model ?? request.model }
   }
   complete(request: ChatRequest) {
-    const target = { provider: this.provider, model: this.model ?? request.model }
-    return chatCall(this.resilience.protect(this.inner.complete(request), target), { ...target, request })
+    const target = this.targetOf(request)
+    return chatCall(this.policies.protect(this.inner.complete(request), target), { ...target, request })
+  }
+  stream(request: ChatRequest) {
+    const target = this.targetOf(request)
+    return this.policies.protectChunks(this.inner.stream(request), {
+      target,
+      isOutput: hasOutput,
+      reasons: asksToReason(request),
+      chat: { ...target, request }
+    })
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Block, finishReasonOf, isBlock, saysItAll, usageOf } from "./anthropicResponse.js"
-import type { JsonChunk, JsonDelta } from "./chunks.js"
+import type { JsonChunk, JsonDelta, Said } from "./chunks.js"
 import { isObject, type JsonObject, parseJson } from "./json.js"
 
 /**
@@ -13,9 +13,6 @@ import { isObject, type JsonObject, parseJson } from "./json.js"
  *
  * Source: platform.claude.com/docs/en/build-with-claude/streaming, and the types of @anthropic-ai/sdk 1.12.
  */
-
-/** What an event says: a chunk, nothing to a program, that the answer is whole, or nothing that can be understood. */
-export type Said = JsonChunk | "nothing" | "ended" | "malformed"
 
 interface Open {
   readonly block: Block

@@ -8,18 +8,30 @@ import { isObject, type JsonObject } from "./json.js"
  */
 
 export interface JsonDelta extends JsonObject {
-  readonly content?: string | null
+  readonly content?: string | null | undefined
 }
 
 export interface JsonChoice extends JsonObject {
-  readonly index?: number
-  readonly delta?: JsonDelta | null
-  readonly finish_reason?: string | null
+  readonly index?: number | undefined
+  readonly delta?: JsonDelta | null | undefined
+  readonly finish_reason?: string | null | undefined
+}
+
+export interface JsonUsage extends JsonObject {
+  readonly prompt_tokens?: number | null | undefined
+  readonly completion_tokens?: number | null | undefined
+  readonly total_tokens?: number | null | undefined
 }
 
 export interface JsonChunk extends JsonObject {
+  readonly id?: string | null | undefined
+  readonly model?: string | null | undefined
   readonly choices: ReadonlyArray<JsonChoice>
+  readonly usage?: JsonUsage | null | undefined
 }
+
+/** What a frame of a stream says: a chunk, nothing to a program, that the answer is whole, or nothing understandable. */
+export type Said = JsonChunk | "nothing" | "ended" | "malformed"
 
 const isTextOrNone = (value: unknown): boolean => value === undefined || value === null || typeof value === "string"
 
@@ -31,9 +43,22 @@ const isChoice = (value: unknown): boolean =>
   (value["delta"] === undefined || value["delta"] === null || isDelta(value["delta"])) &&
   isTextOrNone(value["finish_reason"])
 
+const isNumberOrNone = (value: unknown): boolean => value === undefined || value === null || typeof value === "number"
+
+const isUsage = (value: unknown): boolean =>
+  isObject(value) &&
+  isNumberOrNone(value["prompt_tokens"]) &&
+  isNumberOrNone(value["completion_tokens"]) &&
+  isNumberOrNone(value["total_tokens"])
+
 /** Whether it is a chunk at all. The last one, with the usage, has no choices. */
 export const isChunk = (value: unknown): value is JsonChunk =>
-  isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
+  isObject(value) &&
+  Array.isArray(value["choices"]) &&
+  value["choices"].every(isChoice) &&
+  isTextOrNone(value["id"]) &&
+  isTextOrNone(value["model"]) &&
+  (value["usage"] === undefined || value["usage"] === null || isUsage(value["usage"]))
 
 /** Which choice it is: where there is but one, some servers leave its number out. */
 export const indexOf = (choice: JsonChoice, position: number): number => choice.index ?? position

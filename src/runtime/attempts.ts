@@ -62,6 +62,7 @@ export const openAttempt = (
     status: undefined,
     requestId: undefined,
     dropped: [],
+    skipped: 0,
     held: [],
     activity: undefined,
     span: adopted?.span ?? attemptSpan(context),

@@ -51,9 +51,12 @@ export interface OpenCall {
   /** Whom the last attempt that ended had asked. */
   askedLast: Target
   answeredBy: Target | undefined
+  firstOutputAt: bigint | undefined
   started: number
   retries: number
   fallbacks: number
+  continuations: number
+  restarts: number
   stoppedBy: DeniedBy | undefined
   waited: bigint
   wait: OpenWait | undefined
@@ -85,6 +88,8 @@ export interface OpenAttempt {
   status: number | undefined
   requestId: string | undefined
   dropped: ReadonlyArray<string>
+  /** How many frames of its stream could not be read, and were left out. */
+  skipped: number
   /** The gates it has passed and holds: what runs in it does not pass them again. */
   held: ReadonlyArray<unknown>
   /** Of the stream it brings, if it does. */
@@ -119,9 +124,12 @@ export const openCall = (
   target,
   askedLast: {},
   answeredBy: undefined,
+  firstOutputAt: undefined,
   started: 0,
   retries: 0,
   fallbacks: 0,
+  continuations: 0,
+  restarts: 0,
   stoppedBy: undefined,
   waited: 0n,
   wait: undefined,
@@ -175,6 +183,11 @@ export const attemptOf = (
   resend: attempt.resend,
   outcome: settled.outcome,
   error: settled.error,
+  chunks: attempt.activity?.outputs ?? 0,
+  skippedFrames: attempt.skipped,
+  timeToFirstChunk: attempt.activity?.firstOutputAt === undefined
+    ? undefined
+    : Duration.nanos(between(attempt.openedAt, attempt.activity.firstOutputAt)),
   startedAfter: Duration.nanos(between(call.startedAt, attempt.openedAt)),
   duration: Duration.nanos(between(attempt.openedAt, call.clock.unsafeCurrentTimeNanos())),
   waitedBefore: Duration.nanos(attempt.waitedBefore)
@@ -203,6 +216,11 @@ export const reportOf = (call: OpenCall, { error, outcome }: Settled): CallRepor
     waits: [...call.waits],
     retries: call.retries,
     fallbacks: call.fallbacks,
+    continuations: call.continuations,
+    restarts: call.restarts,
+    timeToFirstChunk: call.firstOutputAt === undefined
+      ? undefined
+      : Duration.nanos(between(call.startedAt, call.firstOutputAt)),
     denials: [...call.denials],
     stoppedBy: succeeded ? undefined : call.stoppedBy,
     duration: Duration.nanos(between(call.startedAt, call.clock.unsafeCurrentTimeNanos())),

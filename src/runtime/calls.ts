@@ -1,5 +1,6 @@
 /** Records calls: whoever begins the outermost part of one opens it, and everything inside joins. */
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,7 +18,9 @@ import type { Caller } from "./caller.js"
 import { clockOf } from "./caller.js"
 import type { OpenCall } from "./callRecord.js"
 import { both, callOutcome, CurrentCall, emit, logFailed, openCall, reportOf, stopWaiting } from "./callRecord.js"
+import type { Lease, Pull } from "./lease.js"
 import * as metrics from "./metrics.js"
+import { pullsOf, readFirst } from "./opening.js"
 import { settle } from "./outcome.js"
 import { openChat } from "./spans.js"
 
@@ -108,55 +111,113 @@ export interface Chat extends Target {
   readonly request?: ChatRequest | undefined
 }
 
+/** A chat that is recorded, as a call of its own unless it is part of one. */
+interface ChatRecording extends Recording<never> {
+  /** The first output of a stream arrived. */
+  readonly firstOutput: () => void
+}
+
+const openChatCall = (
+  fiber: AnyFiber,
+  outside: Context.Context<never>,
+  { model, provider, request }: Chat
+): ChatRecording | undefined => {
+  const target = { provider, model }
+  const call = callIn(fiber, outside, target)
+  const chat = openChat(fiber, outside, target, request)
+  if (call === undefined && chat === undefined) {
+    return undefined
+  }
+  const inside = chat?.inside ?? outside
+  return {
+    inside: call === undefined ? inside : Context.add(inside, CurrentCall, call),
+    firstOutput: () => {
+      if (call !== undefined) {
+        call.firstOutputAt = call.clock.unsafeCurrentTimeNanos()
+      }
+      chat?.firstOutput()
+    },
+    // The chat last: its attempts end with the call.
+    end: (exit) => {
+      const ended = call === undefined ? Effect.void : endCall(call, fiber)(exit)
+      if (ended !== Effect.void) {
+        return Effect.zipRight(ended, Effect.sync(() => chat?.end(exit)))
+      }
+      chat?.end(exit)
+      return Effect.void
+    }
+  }
+}
+
+/** A chat within the call, unless it is part of one already. */
+const openChatAlone = (
+  fiber: AnyFiber,
+  outside: Context.Context<never>,
+  { model, provider, request }: Chat
+): ChatRecording | undefined => {
+  const chat = openChat(fiber, outside, { provider, model }, request)
+  return chat === undefined ? undefined : {
+    inside: chat.inside,
+    firstOutput: chat.firstOutput,
+    end: (exit) => {
+      chat.end(exit)
+      return Effect.void
+    }
+  }
+}
+
+const recorded = (open: typeof openChatCall) =>
+<A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  chat: Chat
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const outside = fiber.currentContext
+    const recording = open(fiber, outside, chat)
+    return recording === undefined
+      ? self
+      : bracket(self, { outside, inside: recording.inside, onExit: recording.end })
+  })
+
 /**
  * Records the effect as one call that is a chat, with a span, and the duration by the GenAI conventions; or as what it
  * is not yet part of.
  */
-export const chatCall = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  { model, provider, request }: Chat
-): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => {
-    const target = { provider, model }
-    const outside = fiber.currentContext
-    const call = callIn(fiber, outside, target)
-    const chat = openChat(fiber, outside, target, request)
-    if (call === undefined && chat === undefined) {
-      return self
-    }
-    const inside = chat?.inside ?? outside
-    return bracket(self, {
-      outside,
-      inside: call === undefined ? inside : Context.add(inside, CurrentCall, call),
-      // The chat last: its attempts end with the call.
-      onExit: (exit) => {
-        const ended = call === undefined ? Effect.void : endCall(call, fiber)(exit)
-        if (ended !== Effect.void) {
-          return Effect.zipRight(ended, Effect.sync(() => chat?.end(exit)))
-        }
-        chat?.end(exit)
-        return Effect.void
-      }
-    })
-  })
+export const chatCall = recorded(openChatCall)
 
 /** Records the effect as a chat within the call, unless it is part of one already. */
-export const inChat = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  target: Target,
-  request?: ChatRequest
-): Effect.Effect<A, E, R> =>
+export const inChat = recorded(openChatAlone)
+
+const recordedStream = (open: typeof openChatCall) =>
+<A, E, R>(
+  lease: Lease,
+  chat: Chat,
+  isOutput: (element: A) => boolean,
+  self: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>
+): Effect.Effect<Pull<A, E>, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const outside = fiber.currentContext
-    const chat = openChat(fiber, outside, target, request)
-    return chat === undefined
-      ? self
-      : bracket(self, {
-        outside,
-        inside: chat.inside,
-        onExit: (exit) => {
-          chat.end(exit)
-          return Effect.void
+    const recording = open(fiber, fiber.currentContext, chat)
+    if (recording === undefined) {
+      return self(lease)
+    }
+    const inner = lease.within()
+    lease.atEnd(recording.end)
+    return Effect.map(
+      Effect.mapInputContext(
+        Effect.flatMap(self(inner), (pull) => readFirst(pull, isOutput)),
+        (context: Context.Context<R>) => Context.merge(context, recording.inside)
+      ),
+      (read) => {
+        if (Chunk.some(read.first, isOutput)) {
+          recording.firstOutput()
         }
-      })
+        return pullsOf(read)
+      }
+    )
   })
+
+/** `chatCall` for a stream whose pulls `self` opens: it lasts as long as the lease does. */
+export const chatStream = recordedStream(openChatCall)
+
+/** `inChat` for a stream whose pulls `self` opens: it lasts as long as the lease does. */
+export const inChatStream = recordedStream(openChatAlone)

@@ -67,3 +67,20 @@ export const fellBack = (from: Target, to: Target, error: CallError): Effect.Eff
     chatEvent(fiber.currentContext, "resilience.fallback", { to: next })
     return both(logFailed(call, { fallbackTo: next }), emit(call, () => ({ _tag: "FellBack", from, to, error })))
   })
+
+/** An answer that was cut is gone on with, or begun anew. */
+export const resumed = (
+  how: "continuation" | "restart",
+  from: Target,
+  to: Target,
+  error: CallError
+): Effect.Effect<void> =>
+  whenOpen((call, fiber) => {
+    if (how === "continuation") {
+      call.continuations += 1
+    } else {
+      call.restarts += 1
+    }
+    chatEvent(fiber.currentContext, "resilience.resumed", { how })
+    return emit(call, () => ({ _tag: "Resumed", how, from, to, error }))
+  })

@@ -11,12 +11,21 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { ChatChunk } from "../ChatProvider.js"
 import * as ProviderError from "../ProviderError.js"
-import { answered, sending } from "./recorder.js"
+import type { FrameReader } from "./eventStream.js"
+import { chunksOf } from "./eventStream.js"
+import type { Pull } from "./lease.js"
+import { noMore } from "./lease.js"
+import { CurrentActivity, pullsOf } from "./opening.js"
+import { answered, CurrentRequest, sending } from "./recorder.js"
 import { propagated } from "./spans.js"
 
 /** A success: the decoded body, and what it takes to call it unusable after all. */
@@ -75,10 +84,17 @@ const readErrorBody = (response: HttpClientResponse.HttpClientResponse): Effect.
     )
   })
 
-const read = (
+/** A response whose status is one of success. */
+interface Accepted {
+  readonly response: HttpClientResponse.HttpClientResponse
+  /** When it arrived, in milliseconds of the wall clock. */
+  readonly now: number
+}
+
+const accept = (
   response: HttpClientResponse.HttpClientResponse,
   target: ProviderError.Target
-): Effect.Effect<Answer, ProviderError.ProviderError> =>
+): Effect.Effect<Accepted, ProviderError.ProviderError> =>
   Effect.gen(function*() {
     const { headers, status } = response
     const now = yield* Clock.currentTimeMillis
@@ -87,6 +103,15 @@ const read = (
       const body = yield* readErrorBody(response)
       return yield* Effect.fail(ProviderError.fromResponse({ status, headers, body, now }, target))
     }
+    return { response, now }
+  })
+
+const read = (
+  { now, response }: Accepted,
+  target: ProviderError.Target
+): Effect.Effect<Answer, ProviderError.ProviderError> =>
+  Effect.gen(function*() {
+    const { headers, status } = response
     const text = yield* Effect.mapError(response.text, (error) => transportError(error, target))
     const unusable = () => ProviderError.fromResponse({ status, headers, body: text, now }, target)
     const body = yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: unusable })
@@ -100,19 +125,74 @@ const read = (
  * Sends the request once. The client's own span is left out: it would hold the failed request, and with it the prompt.
  * So the request carries the `traceparent` of the attempt's.
  */
+const send = <R>(
+  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
+  request: HttpClientRequest.HttpClientRequest,
+  target: ProviderError.Target
+) =>
+  Effect.zipRight(sending(request.url), propagated(request)).pipe(
+    Effect.flatMap((request) => client.pipe(HttpClient.withTracerDisabledWhen(() => true)).execute(request)),
+    Effect.mapError((error) => transportError(error, target)),
+    Effect.flatMap((response) => accept(response, target))
+  )
+
+const redacting = (secretHeaders: ReadonlyArray<string>) =>
+  Effect.locallyWith(Headers.currentRedactedNames, (names: ReadonlyArray<string | RegExp>) => [
+    ...names,
+    ...SECRET_HEADERS,
+    ...secretHeaders
+  ])
+
+/** One request and its whole answer. */
 export const exchange = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
   secretHeaders: ReadonlyArray<string>,
   target: ProviderError.Target
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
-  Effect.zipRight(sending(request.url), propagated(request)).pipe(
-    Effect.flatMap((request) => client.pipe(HttpClient.withTracerDisabledWhen(() => true)).execute(request)),
-    Effect.mapError((error) => transportError(error, target)),
-    Effect.flatMap((response) => read(response, target)),
-    Effect.locallyWith(Headers.currentRedactedNames, (names) => [
-      ...names,
-      ...SECRET_HEADERS,
-      ...secretHeaders
-    ])
+  send(client, request, target).pipe(
+    Effect.flatMap((accepted) => read(accepted, target)),
+    redacting(secretHeaders)
+  )
+
+/**
+ * One request and its answer as it comes, with a connection that lives as long as the scope. A server that does not know
+ * how to stream sends the whole answer, which is then one chunk.
+ */
+export const exchangeStream = (
+  client: HttpClient.HttpClient,
+  request: HttpClientRequest.HttpClientRequest,
+  secretHeaders: ReadonlyArray<string>,
+  target: ProviderError.Target,
+  { reader, scope, whole }: {
+    readonly reader: FrameReader
+    readonly scope: Scope.Scope
+    readonly whole: (answer: Answer) => Effect.Effect<ChatChunk, ProviderError.ProviderError>
+  }
+): Effect.Effect<Pull<ChatChunk, ProviderError.ProviderError>, ProviderError.ProviderError> =>
+  Effect.gen(function*() {
+    const { now, response } = yield* send(HttpClient.withScope(client), request, target)
+    const { headers } = response
+    if ((headers["content-type"] ?? "").includes("application/json")) {
+      const chunk = yield* Effect.flatMap(read({ now, response }, target), whole)
+      return pullsOf({ first: Chunk.of(chunk), rest: noMore })
+    }
+    const bytes = yield* Stream.toPull(response.stream)
+    const attempt = yield* CurrentRequest
+    return chunksOf({
+      bytes: Effect.mapError(bytes, Option.map((error) => transportError(error, target))),
+      reader,
+      inBand: (frame) => ProviderError.fromInBand(frame, { headers, now }, target),
+      malformed: () => ProviderError.malformed(response, target),
+      truncated: () => ProviderError.fromTransport({ response }, target),
+      onSkipped: () => {
+        if (attempt !== undefined) {
+          attempt.skipped += 1
+        }
+      },
+      activity: yield* CurrentActivity
+    })
+  }).pipe(
+    redacting(secretHeaders),
+    Scope.extend(scope)
   )

@@ -11,17 +11,23 @@ import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type { ChatRequest, Service } from "../ChatProvider.js"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ChatChunk, ChatRequest, Service } from "../ChatProvider.js"
 import { ChatProvider, ChatResponse } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
+import { hasOutput } from "../internal/chunks.js"
 import * as ProviderError from "../ProviderError.js"
 import type { Endpoint } from "./endpoint.js"
-import { exchange } from "./exchange.js"
-import { request as recordRequest } from "./recorder.js"
+import type { FrameReader } from "./eventStream.js"
+import type { Answer } from "./exchange.js"
+import { exchange, exchangeStream } from "./exchange.js"
+import { request as recordRequest, requestStream } from "./recorder.js"
 
 export interface Settings {
   readonly provider: string
   readonly model: string | undefined
+  readonly prefill: boolean | undefined
   readonly endpoint: Endpoint
 }
 
@@ -32,47 +38,74 @@ export interface Protocol {
   readonly encode: (
     request: ChatRequest,
     model: string,
-    target: ProviderError.Target
+    target: ProviderError.Target,
+    streamed: boolean
   ) => Effect.Effect<unknown, ProviderError.ProviderError>
   /** The body of an answer in the shape of `ChatResponse`; anything else is unusable. */
   readonly decode: (body: unknown) => unknown
+  /** Reads the answer to a request as it comes. */
+  readonly reader: (request: ChatRequest) => FrameReader
 }
+
+/** A whole answer as the one chunk of a stream. */
+const asChunk = ({ choices, ...rest }: ChatResponse): ChatChunk => ({
+  ...rest,
+  object: "chat.completion.chunk",
+  choices: choices.map(({ message, ...choice }) => ({ ...choice, delta: message }))
+})
 
 const decodeResponse = Schema.decodeUnknownOption(ChatResponse)
 
 const make = (settings: Settings, protocol: Protocol, client: HttpClient.HttpClient): Service => {
   const { endpoint, provider } = settings
-  const attempt = (request: ChatRequest, model: string, target: ProviderError.Target) =>
+  const encode = (request: ChatRequest, model: string, target: ProviderError.Target, streamed: boolean) =>
     Effect.gen(function*() {
-      const body = yield* protocol.encode(request, model, target)
+      const body = yield* protocol.encode(request, model, target, streamed)
       const json = yield* Effect.try({
         try: () => JSON.stringify(body),
         catch: () => ProviderError.invalidRequest("the request cannot be encoded as JSON", target)
       })
-      const answer = yield* exchange(
-        client,
-        HttpClientRequest.post(endpoint.url).pipe(
-          HttpClientRequest.setUrlParams(endpoint.query),
-          HttpClientRequest.setHeaders(endpoint.headers),
-          HttpClientRequest.setHeader("idempotency-key", yield* IdempotencyKey.current),
-          HttpClientRequest.bodyText(json, "application/json")
-        ),
-        endpoint.secretHeaders,
-        target
+      return HttpClientRequest.post(endpoint.url).pipe(
+        HttpClientRequest.setUrlParams(endpoint.query),
+        HttpClientRequest.setHeaders(endpoint.headers),
+        HttpClientRequest.setHeader("idempotency-key", yield* IdempotencyKey.current),
+        HttpClientRequest.bodyText(json, "application/json")
       )
-      return yield* Effect.mapError(decodeResponse(protocol.decode(answer.body)), answer.unusable)
     })
+  const decode = (answer: Answer) => Effect.mapError(decodeResponse(protocol.decode(answer.body)), answer.unusable)
+  const complete = (request: ChatRequest, model: string, target: ProviderError.Target) =>
+    encode(request, model, target, false).pipe(
+      Effect.flatMap((sent) => exchange(client, sent, endpoint.secretHeaders, target)),
+      Effect.flatMap(decode)
+    )
+  const stream = (request: ChatRequest, model: string, target: ProviderError.Target, scope: Scope.Scope) =>
+    Effect.flatMap(encode(request, model, target, true), (sent) =>
+      exchangeStream(client, sent, endpoint.secretHeaders, target, {
+        reader: protocol.reader(request),
+        scope,
+        whole: (answer) => Effect.map(decode(answer), asChunk)
+      }))
+  const targetOf = (request: ChatRequest) => ({ provider, model: settings.model ?? request.model })
+  const noModel = (target: ProviderError.Target) =>
+    ProviderError.invalidRequest("no model, name one in the request or in the layer", target)
   return {
     provider,
     model: settings.model,
     credential: endpoint.credential,
+    prefill: settings.prefill,
     unsupported: protocol.unsupported,
     complete: (request) => {
-      const model = settings.model ?? request.model
-      const target = { provider, model }
+      const target = targetOf(request)
+      return target.model === undefined
+        ? Effect.fail(noModel(target))
+        : recordRequest(complete(request, target.model, target), target, request)
+    },
+    stream: (request) => {
+      const target = targetOf(request)
+      const { model } = target
       return model === undefined
-        ? Effect.fail(ProviderError.invalidRequest("no model, name one in the request or in the layer", target))
-        : recordRequest(attempt(request, model, target), target, request)
+        ? Stream.fail(noModel(target))
+        : requestStream(({ scope }) => stream(request, model, target, scope), hasOutput, target, request)
     }
   }
 }

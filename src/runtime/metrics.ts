@@ -134,6 +134,10 @@ export const chatEnded = (fiber: AnyFiber, target: Target, outcome: Outcome, sec
   update(fiber, Telemetry.operationDuration, seconds, labels)
 }
 
+/** The first output of a streamed chat came after so many seconds. */
+export const firstChunkArrived = (fiber: AnyFiber, target: Target, seconds: number): void =>
+  update(fiber, Telemetry.timeToFirstChunk, seconds, seriesOf(target).chat)
+
 const circuitStates = {
   Closed: { value: 0, name: "closed" },
   HalfOpen: { value: 1, name: "half_open" },

@@ -176,6 +176,18 @@ export const openStream = <A, E, R>(
     )
   )
 
+/** Reads up to the first output, or to the end if there is none. */
+export const readFirst = <A, E>(
+  pull: Pull<A, E>,
+  isOutput: (element: A) => boolean
+): Effect.Effect<Pick<Opened<A, E>, "first" | "rest">, E> =>
+  Effect.clockWith((clock) =>
+    Effect.map(
+      untilOutput(pull, isOutput, new Activity(clock.unsafeCurrentTimeNanos()), clock),
+      ({ first, over, pull }) => ({ first, rest: over ? noMore : pull })
+    )
+  )
+
 /** The pulls of a stream that was opened. */
 export const pullsOf = <A, E>({ first, rest }: Pick<Opened<A, E>, "first" | "rest">): Pull<A, E> => {
   let given = Chunk.isEmpty(first)

@@ -50,6 +50,10 @@ import { timeLimit } from "./timeLimit.js"
 /** Options that were checked; times are milliseconds. */
 export interface Settings {
   readonly attemptTimeout: number
+  /** Of a stream, if that was said. */
+  readonly firstToken: number | undefined
+  readonly idle: number
+  readonly reasoning: boolean
   readonly policy: RetryPolicy.Prepared
   readonly circuitBreaker: CircuitBreaker.Options | CircuitBreaker.CircuitBreaker | false
   readonly maxConcurrent: number | undefined
@@ -70,8 +74,8 @@ export interface Bounds<R> {
 /** What distinguishes the call that opens a stream from a plain one. */
 export interface Manner<A> {
   readonly bounds: <R>(context: Context.Context<R>, now: bigint, clock: Clock.Clock) => Bounds<R>
-  /** What lasts when the call has succeeded, if anything does. */
-  readonly lasting?: ((value: A) => Lease) | undefined
+  /** Until when what the call holds is held if it succeeds, and what to close first then. By default nothing lasts. */
+  readonly lasting?: { readonly lease: Lease; readonly close: (value: A) => Effect.Effect<void> } | undefined
 }
 
 /** What is shared beyond one set of policies, if the program provides it. */
@@ -169,11 +173,11 @@ export const build = (settings: Settings, shared: Shared): Protect => {
     target: Target,
     caller: Caller<R>,
     held: ReadonlyArray<unknown>,
-    manner: Manner<A>
+    { bounds, lasting }: Manner<A>
   ): Effect.Effect<A, E | Timeout> => {
     const { clock, fiber } = caller
     const startedAt = clock.unsafeCurrentTimeNanos()
-    const { activity, context, late, limit, more } = manner.bounds(caller.context, startedAt, clock)
+    const { activity, context, late, limit, more } = bounds(caller.context, startedAt, clock)
     const open = openAttempt(context, policy, target, startedAt)
     open.held = held
     open.activity = activity
@@ -200,8 +204,9 @@ export const build = (settings: Settings, shared: Shared): Protect => {
         if (Exit.isSuccess(exit)) {
           const now = clock.unsafeCurrentTimeNanos()
           latency.add(nanosToMillis(now), nanosToMillis(now - startedAt))
-          if (manner.lasting !== undefined) {
-            manner.lasting(exit.value).atEnd(end)
+          if (lasting !== undefined) {
+            lasting.lease.atEnd(() => lasting.close(exit.value))
+            lasting.lease.atEnd(end)
             return exit
           }
         }
@@ -232,7 +237,7 @@ export const build = (settings: Settings, shared: Shared): Protect => {
           if (manner.lasting === undefined) {
             return andThen(passage.leave(exit), () => ended(exit))
           }
-          manner.lasting(value).atEnd((exit) => passage.leave(exit))
+          manner.lasting.lease.atEnd((exit) => passage.leave(exit))
           return andThen(passage.proved(), () => ended(exit))
         },
         onFailure: (cause) =>
@@ -315,7 +320,7 @@ export const build = (settings: Settings, shared: Shared): Protect => {
     const caller = { ...outside, context }
     const end = <E2>(exit: Exit.Exit<A, E2>): Effect.Effect<A, E2> => {
       if (manner.lasting !== undefined && Exit.isSuccess(exit)) {
-        manner.lasting(exit.value).atEnd(recording.end)
+        manner.lasting.lease.atEnd(recording.end)
         return exit
       }
       return after(recording.end(exit), exit)

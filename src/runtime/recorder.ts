@@ -10,24 +10,29 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type { ChatRequest } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
+import { Activity } from "../internal/activity.js"
 import type { Target } from "../ProviderError.js"
-import { attemptAround, end, openAttempt, recordAttempt } from "./attempts.js"
+import { attemptAround, end, endAttempt, openAttempt, recordAttempt, startAttempt } from "./attempts.js"
 import { atEnd } from "./bracket.js"
 import { clockOf } from "./caller.js"
 import type { OpenAttempt } from "./callRecord.js"
 import { CurrentCall } from "./callRecord.js"
-import { chatCall, inChat } from "./calls.js"
+import { chatCall, chatStream, inChat, inChatStream } from "./calls.js"
+import type { Lease, Pull } from "./lease.js"
+import { leased } from "./lease.js"
+import { counted, CurrentActivity } from "./opening.js"
 import { attemptSpan, serverOf, withAttemptSpan } from "./spans.js"
 
 export { attemptAround, endAttempt, insideAttempt, openAttempt, startAttempt, withAttempt } from "./attempts.js"
 export type { OpenAttempt } from "./callRecord.js"
-export { type Chat, chatCall, openRecording, recordCall } from "./calls.js"
-export { denied, fellBack, waiting } from "./decisions.js"
+export { type Chat, chatCall, chatStream, openRecording, recordCall } from "./calls.js"
+export { denied, fellBack, resumed, waiting } from "./decisions.js"
 
 /** The attempt whose record the request being sent is. */
-class CurrentRequest extends Context.Reference<CurrentRequest>()(
+export class CurrentRequest extends Context.Reference<CurrentRequest>()(
   "effect-resilience/CurrentRequest",
   { defaultValue: (): OpenAttempt | undefined => undefined }
 ) {}
@@ -86,9 +91,61 @@ export const request = <A, E, R>(
     around.requests += 1
     const keyed = IdempotencyKey.derived(self, around.requests)
     return around.requests === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
-      ? inChat(fill(sendIn(keyed, around), around, target), target, request)
+      ? inChat(fill(sendIn(keyed, around), around, target), { ...target, request })
       : chatCall(alone(keyed, target), { ...target, request })
   })
+
+/** A request that is an attempt by itself, and lasts as long as the lease does. */
+const aloneStream = <A, E, R>(
+  lease: Lease,
+  open: Effect.Effect<Pull<A, E>, E, R>,
+  isOutput: (element: A) => boolean,
+  target: Target
+): Effect.Effect<Pull<A, E>, E, R> =>
+  Effect.contextWithEffect((context: Context.Context<R>) =>
+    Effect.withFiberRuntime((fiber) => {
+      const now = clockOf(fiber).unsafeCurrentTimeNanos()
+      const attempt = openAttempt(context, `${target.provider} ${target.model}`, target, now)
+      const activity = new Activity(now)
+      attempt.activity = activity
+      lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
+      return Effect.zipRight(
+        startAttempt(attempt),
+        Effect.map(Effect.provideService(sendIn(open, attempt), CurrentActivity, activity), (pull) => counted(pull, isOutput, activity))
+      )
+    })
+  )
+
+/** `request` for a stream whose pulls `open` gives once the request is answered. */
+export const requestStream = <A, E, R>(
+  open: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>,
+  isOutput: (element: A) => boolean,
+  target: Target,
+  request?: ChatRequest
+): Stream.Stream<A, E, R> =>
+  leased((lease) =>
+    Effect.contextWithEffect((context: Context.Context<R>) => {
+      const alone = (open: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>) =>
+        chatStream(
+          lease,
+          { ...target, request },
+          isOutput,
+          (lease) => aloneStream(lease, open(lease), isOutput, target)
+        )
+      const around = attemptAround(context)
+      if (around === undefined) {
+        return alone(open)
+      }
+      around.requests += 1
+      const keyed = (lease: Lease) => IdempotencyKey.derived(open(lease), around.requests)
+      if (around.requests > 1 || around.superseded || around.call !== Context.get(context, CurrentCall)) {
+        return alone(keyed)
+      }
+      around.target = target
+      // The policy whose attempt it is ends the record, when the stream does.
+      return inChatStream(lease, { ...target, request }, isOutput, (lease) => sendIn(keyed(lease), around))
+    })
+  )
 
 /** The current request is about to be sent to this URL. */
 export const sending = (url: string): Effect.Effect<void> =>

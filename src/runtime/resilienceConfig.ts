@@ -125,6 +125,9 @@ const Circuit = Schema.Struct({
 export const Config = Schema.Struct({
   retry: Schema.optional(Retry),
   attemptTimeout: Schema.optional(PositiveDuration),
+  firstToken: Schema.optional(PositiveDuration),
+  idle: Schema.optional(PositiveDuration),
+  reasoning: Schema.optional(Schema.Boolean),
   circuitBreaker: Schema.optional(Schema.Union(Schema.Literal(false), Circuit)),
   maxConcurrent: Schema.optional(Count)
 }).annotations({ identifier: "Resilience.Config", ...strict })

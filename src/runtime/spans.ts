@@ -28,7 +28,7 @@ import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
 import type { Target } from "../ProviderError.js"
 import { clockOf } from "./caller.js"
-import { chatEnded } from "./metrics.js"
+import { chatEnded, firstChunkArrived } from "./metrics.js"
 import type { Settled } from "./outcome.js"
 import { isFailure, settle } from "./outcome.js"
 
@@ -191,6 +191,8 @@ const withSpan = <R>(context: Context.Context<R>, span: Tracer.Span | undefined)
 /** A chat that begins: the context it is made in, and what ends it. */
 export interface OpenChat {
   readonly inside: Context.Context<never>
+  /** The first output of a stream arrived. */
+  readonly firstOutput: () => void
   readonly end: (exit: Exit.Exit<unknown, unknown>) => void
 }
 
@@ -213,6 +215,11 @@ export const openChat = (
   const chat: Chat = { tracing, span, over: false }
   return {
     inside: withSpan(Context.add(context, CurrentChat, chat), span),
+    firstOutput: () => {
+      const seconds = Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9
+      firstChunkArrived(fiber, target, seconds)
+      span?.attribute("gen_ai.response.time_to_first_chunk", seconds)
+    },
     end: (exit) => {
       chat.over = true
       const settled = settle(exit, deadline, target)

@@ -11,20 +11,31 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { ChatRequest, ChatResponse, Service } from "../ChatProvider.js"
-import { ChatProvider } from "../ChatProvider.js"
+import * as Predicate from "effect/Predicate"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ChatChunk, ChatRequest, ChatResponse, Service } from "../ChatProvider.js"
+import { ChatProvider, collect } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
+import { hasOutput } from "../internal/chunks.js"
 import type { CallError } from "../ProviderError.js"
-import { request as recordRequest } from "../runtime/recorder.js"
+import type { Lease } from "../runtime/lease.js"
+import { request as recordRequest, requestStream } from "../runtime/recorder.js"
 
 /**
- * One step of a script: a text or a response to answer with, or an effect that comes to one. The errors of
- * `ProviderError` are effects that fail.
+ * One step of a script: a text or a response to answer with, an effect that comes to one, or a stream of texts and
+ * chunks. The errors of `ProviderError` are effects that fail, so a stream that is cut is
+ * `Stream.concat(Stream.make("Hel", "lo"), error)`. Whatever the step is, `stream` gets it in chunks, a text word by word,
+ * with a reason why it ended; and `complete` gets it whole.
  *
  * @since 0.1.0
  * @category models
  */
-export type Step = string | ChatResponse | Effect.Effect<string | ChatResponse, CallError>
+export type Step =
+  | string
+  | ChatResponse
+  | Effect.Effect<string | ChatResponse, CallError>
+  | Stream.Stream<string | ChatChunk, CallError>
 
 /**
  * A request as it arrived.
@@ -74,11 +85,58 @@ export const answer = (text: string, model?: string): ChatResponse => ({
   choices: [{ index: 0, message: { role: "assistant", content: text }, finish_reason: "stop" }]
 })
 
-const play = (step: Step, model: string | undefined): Effect.Effect<ChatResponse, CallError> =>
+type Whole = string | ChatResponse | Effect.Effect<string | ChatResponse, CallError>
+
+// Every effect is a stream of one element, but not the other way round.
+const isWhole = (step: Step): step is Whole =>
+  Effect.isEffect(step) || !Predicate.hasProperty(step, Stream.StreamTypeId)
+
+const delta = (content: string, model: string | undefined): ChatChunk => ({
+  model,
+  choices: [{ index: 0, delta: { content }, finish_reason: null }]
+})
+
+const asChunks = ({ choices, ...rest }: ChatResponse, model: string | undefined): ReadonlyArray<ChatChunk> => {
+  const [{ finish_reason: finishReason = "stop", message: { content, ...message } }] = choices
+  return [
+    { ...rest, choices: [{ index: 0, delta: { role: "assistant", ...message }, finish_reason: null }] },
+    ...(content ?? "").split(/(?<= )/).filter((word) => word !== "").map((word) => delta(word, model)),
+    { ...rest, choices: [{ index: 0, delta: {}, finish_reason: finishReason }] }
+  ]
+}
+
+const finished: ChatChunk = { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }
+
+/** With a reason why it ended, unless it has one. */
+const playStream = (
+  script: Stream.Stream<string | ChatChunk, CallError>,
+  model: string | undefined
+): Stream.Stream<ChatChunk, CallError> =>
+  Stream.suspend(() => {
+    let ended = false
+    return script.pipe(
+      Stream.map((piece) => {
+        const chunk = typeof piece === "string" ? delta(piece, model) : piece
+        ended ||= chunk.choices.some((choice) => typeof choice.finish_reason === "string")
+        return chunk
+      }),
+      Stream.concat(Stream.suspend(() => ended ? Stream.empty : Stream.make(finished)))
+    )
+  })
+
+const whole = (step: Whole, model: string | undefined): Effect.Effect<ChatResponse, CallError> =>
   Effect.map(
     Effect.isEffect(step) ? step : Effect.succeed(step),
     (result) => typeof result === "string" ? answer(result, model) : result
   )
+
+const play = (step: Step, model: string | undefined): Effect.Effect<ChatResponse, CallError> =>
+  isWhole(step) ? whole(step, model) : collect(playStream(step, model))
+
+const stream = (step: Step, model: string | undefined): Stream.Stream<ChatChunk, CallError> =>
+  isWhole(step)
+    ? Stream.unwrap(Effect.map(whole(step, model), (response) => Stream.fromIterable(asChunks(response, model))))
+    : playStream(step, model)
 
 /**
  * A provider for one test, with its record. Use it where the test asks how often, when, and under which idempotency key
@@ -109,20 +167,31 @@ export const make = (script: ReadonlyArray<Step>, options: Options = {}): Effect
   Effect.sync(() => {
     const asked: Array<Asked> = []
     const provider = options.provider ?? "scripted"
+    const modelOf = (request: ChatRequest) => options.model ?? request.model
+    const next = (request: ChatRequest) =>
+      Effect.gen(function*() {
+        const idempotencyKey = yield* IdempotencyKey.current
+        const at = yield* Clock.currentTimeMillis
+        const step = script[asked.length]
+        asked.push({ request, idempotencyKey, at })
+        return step === undefined
+          ? yield* Effect.dieMessage(`${provider} was asked ${asked.length} times, its script has ${script.length}`)
+          : step
+      })
     const service: Service = {
       provider,
       model: options.model,
-      complete: (request) =>
-        Effect.gen(function*() {
-          const model = options.model ?? request.model
-          const idempotencyKey = yield* IdempotencyKey.current
-          const at = yield* Clock.currentTimeMillis
-          const step = script[asked.length]
-          asked.push({ request, idempotencyKey, at })
-          return step === undefined
-            ? yield* Effect.dieMessage(`${provider} was asked ${asked.length} times, its script has ${script.length}`)
-            : yield* play(step, model)
-        }).pipe((call) => recordRequest(call, { provider, model: options.model ?? request.model }, request))
+      complete: (request) => {
+        const model = modelOf(request)
+        const played = Effect.flatMap(next(request), (step) => play(step, model))
+        return recordRequest(played, { provider, model }, request)
+      },
+      stream: (request) => {
+        const model = modelOf(request)
+        const open = ({ scope }: Lease) =>
+          Effect.flatMap(next(request), (step) => Scope.extend(Stream.toPull(stream(step, model)), scope))
+        return requestStream(open, hasOutput, { provider, model }, request)
+      }
     }
     return { layer: Layer.succeed(ChatProvider, service), asked: Effect.sync(() => [...asked]) }
   })

@@ -1,0 +1,195 @@
+/**
+ * Asks one provider of a chain after the other, until one of them gives what is asked for.
+ *
+ * What that is (a whole answer, or a stream up to its first output) is the caller's to say; who is asked next, what is paid
+ * for it, what is waited for and which error surfaces is the same for both.
+ */
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Random from "effect/Random"
+import type { DeniedBy } from "../CallReport.js"
+import type { ChatRequest, Service } from "../ChatProvider.js"
+import * as Deadline from "../Deadline.js"
+import * as IdempotencyKey from "../IdempotencyKey.js"
+import { floored } from "../internal/backoff.js"
+import type { CallError, Target } from "../ProviderError.js"
+import { isFallbackable, isRetryable, wasSent } from "../ProviderError.js"
+import * as RetryBudget from "../RetryBudget.js"
+import type { AlternativesLeft } from "./alternatives.js"
+import { Alternatives } from "./alternatives.js"
+import { denied, fellBack, insideAttempt, waiting } from "./recorder.js"
+
+/** What a chain waits for. */
+export interface Patience {
+  readonly patience: Duration.Duration
+  readonly maxRetryAfter: Duration.Duration
+}
+
+/** The providers of a chain, in order. */
+export type Links = Arr.NonEmptyReadonlyArray<Service>
+
+/** A provider in its place, and the moment it said it is ready again. */
+export interface Link {
+  readonly service: Service
+  readonly position: number
+  readonly target: Target
+  readyAt: bigint | undefined
+}
+
+const earliest = (moments: ReadonlyArray<bigint | undefined>): bigint | undefined =>
+  moments.reduce(
+    (first, moment) => first === undefined || (moment !== undefined && moment < first) ? moment : first,
+    undefined
+  )
+
+/** When a provider that failed is worth asking again, by its own word: never, if retrying cannot cure it. */
+const readyAgain = (error: CallError, now: bigint): bigint | undefined =>
+  error.retryAfter !== undefined && Duration.isFinite(error.retryAfter) &&
+    (error._tag === "CircuitOpen" || isRetryable(error))
+    ? now + BigInt(Math.ceil(Duration.toMillis(error.retryAfter) * 1e6))
+    : undefined
+
+/** Of two errors, the one that says more: nothing was sent behind a `CircuitOpen`, or during a pause. */
+const telling = (first: CallError | undefined, error: CallError): CallError =>
+  first === undefined || !wasSent(first) && wasSent(error) ? error : first
+
+/** What stands against waiting so long for a provider that asked for it. */
+const objection = (
+  delay: Duration.Duration,
+  settings: Patience,
+  outer: AlternativesLeft,
+  now: bigint
+): Effect.Effect<DeniedBy | undefined> =>
+  Duration.greaterThan(delay, settings.maxRetryAfter)
+    ? Effect.succeed("Retry-After too long")
+    : outer.left > 0 && Duration.greaterThan(delay, outer.patience) ||
+        outer.resumeAt !== undefined && Number(outer.resumeAt - now) / 1e6 < Duration.toMillis(delay)
+    ? Effect.succeed("patience")
+    : Effect.map(Deadline.hasTimeFor(delay), (fits) => fits ? undefined : "deadline")
+
+/**
+ * Those that can do what is asked. One that would have to leave a part of it out is skipped; if all would, the first one
+ * says so itself.
+ */
+export const able = (services: Links, request: ChatRequest): Links => {
+  const [first, ...rest] = services.filter((service) => (service.unsupported?.(request) ?? []).length === 0)
+  return first === undefined ? [services[0]] : [first, ...rest]
+}
+
+const targetOf = (service: Service, request: ChatRequest): Target => ({
+  provider: service.provider,
+  model: service.model ?? request.model
+})
+
+/** What is asked of a chain, and where it begins. */
+export interface Question<A> {
+  readonly services: Links
+  readonly request: ChatRequest
+  readonly settings: Patience
+  readonly send: (service: Service) => Effect.Effect<A, CallError>
+  /** How often the call was begun anew. */
+  readonly round: number
+  /** The provider to begin with, from 0, of those that are able. */
+  readonly from: number
+}
+
+/** Who answered, and what. */
+export interface Answered<A> {
+  readonly link: Link
+  /** How many come after it. */
+  readonly left: number
+  readonly answer: A
+}
+
+export const ask = <A>(
+  { from, request, round, send, services, settings }: Question<A>
+): Effect.Effect<Answered<A>, CallError> =>
+  Effect.gen(function*() {
+    const outer = yield* Alternatives
+    const links = Arr.map(able(services, request), (service, index): Link => ({
+      service,
+      position: index + 1,
+      target: targetOf(service, request),
+      readyAt: undefined
+    }))
+    for (const skipped of services.filter((service) => !links.some((link) => link.service === service))) {
+      if (round === 0) {
+        yield* denied("unsupported", targetOf(skipped, request))
+      }
+    }
+    let link = links[from] ?? links[0]
+    let asked = 0
+    // Inside another's attempt the retries are not the chain's, and to resume is one.
+    let resumed = yield* insideAttempt
+    let surfaced: CallError | undefined = undefined
+    // The first request of a call is free, and what a provider that was turned away from did not use pays for the next.
+    const payFor = (error: CallError) =>
+      asked > 0 && wasSent(error) ? RetryBudget.withdraw("hard cap only") : Effect.succeed(true)
+    while (true) {
+      const left = links.length - link.position
+      const others = links.filter((other) => other !== link).map((other) => other.readyAt)
+      const everyOtherWaits = left === 0 && !resumed && others.every((readyAt) => readyAt !== undefined)
+      const answer: Either.Either<A, CallError> = yield* send(link.service).pipe(
+        // Every provider, and every new beginning, is sent another body.
+        IdempotencyKey.derived(link.position + round * links.length),
+        Effect.provideService(Alternatives, {
+          left: left + outer.left,
+          patience: left > 0 ? settings.patience : outer.patience,
+          resumeAt: everyOtherWaits ? earliest([...others, outer.resumeAt]) : outer.resumeAt
+        }),
+        Effect.either
+      )
+      if (Either.isRight(answer)) {
+        return { link, left, answer: answer.right }
+      }
+      const error = answer.left
+      if (!isFallbackable(error, { first: asked === 0 })) {
+        return yield* Effect.fail(error)
+      }
+      asked += wasSent(error) ? 1 : 0
+      surfaced = telling(surfaced, error)
+      const now = yield* Clock.currentTimeNanos
+      link.readyAt = readyAgain(error, now)
+      const next = links.find(({ position, readyAt }) =>
+        position > link.position && (readyAt === undefined || readyAt <= now)
+      )
+      if (next !== undefined) {
+        if (!(yield* Deadline.hasTimeFor(Duration.zero))) {
+          yield* denied("deadline", next.target)
+          return yield* Effect.fail(surfaced)
+        }
+        if (!(yield* payFor(error))) {
+          yield* denied("budget", next.target)
+          return yield* Effect.fail(surfaced)
+        }
+        yield* fellBack(link.target, next.target, error)
+        link = next
+        continue
+      }
+      const readyAt = earliest(links.map((one) => one.readyAt))
+      const first = links.find((other) => other.readyAt === readyAt)
+      // Alone, a provider that was asked has been waited for by its own policies.
+      const exhausted = resumed || (links.length === 1 && wasSent(error))
+      if (exhausted || readyAt === undefined || first === undefined || links.some((one) => one.readyAt === undefined)) {
+        return yield* Effect.fail(surfaced)
+      }
+      const delay = Duration.millis(floored(0, Math.max(0, Number(readyAt - now) / 1e6), true, yield* Random.next))
+      const objected = yield* objection(delay, settings, outer, now)
+      if (objected !== undefined) {
+        yield* denied(objected, first.target)
+        return yield* Effect.fail(surfaced)
+      }
+      if (!(yield* payFor(error))) {
+        yield* denied("budget", first.target)
+        return yield* Effect.fail(surfaced)
+      }
+      yield* waiting(delay, "Retry-After", first.target)
+      yield* Effect.sleep(delay)
+      resumed = true
+      link = first
+    }
+  })
+

@@ -1,0 +1,209 @@
+/**
+ * An answer as it comes, from a chain of providers, and what is done when it breaks.
+ *
+ * Up to its first output a stream is asked for like a whole answer: whoever fails before is passed over, and the reader
+ * never notices. After it the reader has seen something that cannot be unsaid, so there is no way that suits everyone: to
+ * fail, to have the rest written by whoever can (and to remove what that repeats), or to begin anew and say so. Whatever
+ * is tried is paid for from the retry budget, and when it fails too, the error that surfaces is the one that cut the
+ * answer.
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
+import type { ChatChunk, ChatRequest, Service } from "../ChatProvider.js"
+import * as IdempotencyKey from "../IdempotencyKey.js"
+import { beganToolCall, contentOf, hasOutput, isChunk } from "../internal/chunks.js"
+import { continuationOf, isContinuable } from "../internal/continuation.js"
+import { Overlap } from "../internal/overlap.js"
+import type { CallError } from "../ProviderError.js"
+import { isFallbackable, isRetryable } from "../ProviderError.js"
+import * as RetryBudget from "../RetryBudget.js"
+import type { Answered, Links, Patience } from "./chain.js"
+import { ask } from "./chain.js"
+import type { Lease, Opened, Pull } from "./lease.js"
+import { leased } from "./lease.js"
+import { CurrentActivity, openStream, pullsOf } from "./opening.js"
+import type { Chat } from "./recorder.js"
+import { chatStream, denied, resumed } from "./recorder.js"
+
+/** How often an answer that broke is gone on with, or begun anew. */
+const MAX_ROUNDS = 3
+
+/** What follows when an answer breaks after its first output. */
+export type AfterCut<B> =
+  | { readonly _tag: "Fail" }
+  | { readonly _tag: "Continue" }
+  | { readonly _tag: "Restart"; readonly announce: (error: CallError) => B }
+
+/** A chain, and what is asked of it. */
+export interface Asked<B> {
+  readonly services: Links
+  readonly request: ChatRequest
+  readonly settings: Patience
+  readonly afterCut: AfterCut<B>
+  readonly chat: Chat
+  /** What goes around the way to the first output, such as a deadline. */
+  readonly around: <A>(opening: Effect.Effect<A, CallError>) => Effect.Effect<A, CallError>
+}
+
+type OpenedBy = Answered<Opened<ChatChunk, CallError>>
+
+/** Is another try worth it: neither what the request did wrong, nor what would be the same anywhere? */
+const isCurable = (error: CallError): boolean =>
+  error._tag !== "ClientError" && (isRetryable(error) || isFallbackable(error, { first: false }))
+
+/** The chunk of a continuation, with this text for its own; undefined if it says nothing then. */
+const withText = (chunk: ChatChunk, text: string): ChatChunk | undefined => {
+  const [first, ...others] = chunk.choices
+  if (first === undefined) {
+    return chunk
+  }
+  // The answer has begun: there is nobody to introduce any more.
+  const { content: _content, role: _role, ...delta } = first.delta ?? {}
+  const changed: ChatChunk = {
+    ...chunk,
+    choices: [{ ...first, delta: text === "" ? delta : { ...delta, content: text } }, ...others]
+  }
+  return hasOutput(changed) || typeof first.finish_reason === "string" ? changed : undefined
+}
+
+/** Reads whoever answers now, and finds somebody else when that breaks. */
+class Reader<B> {
+  private source: Pull<ChatChunk, CallError>
+  private round = 0
+  private delivered = ""
+  private calledTool = false
+  private overlap: Overlap | undefined
+
+  constructor(
+    private readonly asked: Asked<B>,
+    private readonly send: (service: Service, request: ChatRequest) => Effect.Effect<OpenedBy["answer"], CallError>,
+    private readonly context: Context.Context<never>,
+    private opened: OpenedBy
+  ) {
+    this.source = pullsOf(opened.answer)
+  }
+
+  /** Lets go of whoever answers now. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => this.opened.answer.close)
+
+  readonly pull: Pull<ChatChunk | B, CallError> = Effect.suspend(() =>
+    Effect.matchCauseEffect(this.source, {
+      onSuccess: (chunks): Pull<ChatChunk | B, CallError> => {
+        const forwarded = this.forward(chunks)
+        return Chunk.isEmpty(forwarded) ? this.pull : Effect.succeed(forwarded)
+      },
+      onFailure: (cause) =>
+        Either.match(Cause.failureOrCause(cause), {
+          onLeft: Option.match({
+            onNone: (): Pull<ChatChunk | B, CallError> => Effect.fail(Option.none()),
+            onSome: (error) => this.isWorth(error) ? this.again(error) : Effect.fail(Option.some(error))
+          }),
+          onRight: (cause) => Effect.failCause(cause)
+        })
+    })
+  )
+
+  private forward(chunks: Chunk.Chunk<ChatChunk>): Chunk.Chunk<ChatChunk> {
+    const { overlap } = this
+    const forwarded = overlap === undefined
+      ? chunks
+      : Chunk.filterMap(chunks, (chunk) => Option.fromNullable(this.joined(chunk, overlap)))
+    for (const chunk of forwarded) {
+      this.delivered += contentOf(chunk)
+      this.calledTool ||= beganToolCall(chunk)
+    }
+    return forwarded
+  }
+
+  private joined(chunk: ChatChunk, overlap: Overlap): ChatChunk | undefined {
+    const text = overlap.push(contentOf(chunk))
+    return withText(chunk, chunk.choices.some((choice) => choice.finish_reason) ? text + overlap.end() : text)
+  }
+
+  private isWorth(error: CallError): boolean {
+    const { afterCut, request } = this.asked
+    return this.round < MAX_ROUNDS && isCurable(error) && (
+      afterCut._tag === "Restart" || afterCut._tag === "Continue" && !this.calledTool && isContinuable(request)
+    )
+  }
+
+  private requestFor(service: Service): ChatRequest {
+    const { afterCut, request } = this.asked
+    return afterCut._tag === "Continue" ? continuationOf(request, this.delivered, service.prefill === true) : request
+  }
+
+  /** Somebody else goes on, or begins anew; if nobody does, the answer fails with the error that cut it. */
+  private again(error: CallError): Pull<ChatChunk | B, CallError> {
+    const { afterCut, request, services, settings } = this.asked
+    const { left, link } = this.opened
+    const cut = Effect.fail(Option.some(error))
+    this.round += 1
+    return Effect.gen(this, function*() {
+      yield* this.close
+      if (!(yield* RetryBudget.withdraw("retry"))) {
+        yield* denied("budget", link.target)
+        return yield* cut
+      }
+      const answered = yield* Effect.either(ask({
+        services,
+        request,
+        settings,
+        round: this.round,
+        // One that ran out of time is not asked again while there is another.
+        from: error._tag === "Timeout" && left > 0 ? link.position : link.position - 1,
+        send: (service) => this.send(service, this.requestFor(service))
+      }))
+      if (Either.isLeft(answered)) {
+        return yield* cut
+      }
+      this.opened = answered.right
+      this.source = pullsOf(answered.right.answer)
+      if (afterCut._tag === "Restart") {
+        yield* resumed("restart", link.target, answered.right.link.target, error)
+        this.delivered = ""
+        this.calledTool = false
+        return Chunk.of(afterCut.announce(error))
+      }
+      yield* resumed("continuation", link.target, answered.right.link.target, error)
+      this.overlap = this.delivered === "" ? undefined : new Overlap(this.delivered)
+      return yield* this.pull
+    }).pipe(Effect.provide(this.context))
+  }
+}
+
+const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | B, CallError>, CallError> =>
+  Effect.contextWithEffect((context: Context.Context<never>) => {
+    const send = (service: Service, request: ChatRequest) =>
+      Effect.provideService(
+        openStream(service.stream(request), lease.scope, { isOutput: hasOutput, idle: Infinity, target: asked.chat }),
+        CurrentActivity,
+        undefined
+      )
+    const { request, services, settings } = asked
+    return Effect.map(
+      asked.around(
+        ask({ services, request, settings, round: 0, from: 0, send: (service) => send(service, request) })
+      ),
+      (opened) => {
+        const reader = new Reader(asked, send, context, opened)
+        lease.atEnd(() => reader.close)
+        return asked.afterCut._tag === "Fail" ? pullsOf(opened.answer) : reader.pull
+      }
+    )
+  }).pipe(RetryBudget.track, IdempotencyKey.once)
+
+/** Asks the chain. The answer ends well, or with the error that cut it. */
+export const streamChain = <B = never>(asked: Asked<B>): Stream.Stream<ChatChunk | B, CallError> =>
+  leased((lease) =>
+    chatStream(
+      lease,
+      asked.chat,
+      (element: ChatChunk | B) => isChunk(element) && hasOutput(element),
+      (lease) => open(asked, lease)
+    )
+  )

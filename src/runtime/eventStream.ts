@@ -1,0 +1,158 @@
+/**
+ * The body of a streamed answer, from bytes to chunks, and to the one end that counts.
+ *
+ * A connection that ends tells nothing: servers and proxies end it when they fail, too. Only the protocol's own end makes
+ * an answer whole, so it is what is looked for, and a body without it is truncated. What comes after that end (the usage,
+ * `[DONE]`) is good to have, but nothing to fail for, nor to wait long for. One frame that cannot be read is skipped,
+ * since the end will tell whether the answer is whole; two are no accident.
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { ChatChunk } from "../ChatProvider.js"
+import type { Activity } from "../internal/activity.js"
+import type { Said } from "../internal/chunks.js"
+import type { SseEvent } from "../internal/sse.js"
+import { SseDecoder } from "../internal/sse.js"
+import type { ProviderError } from "../ProviderError.js"
+import type { Pull } from "./lease.js"
+import { noMore } from "./lease.js"
+
+/** The greatest length of a line, and of the data of an event, in characters. */
+const MAX_FRAME = 8 * 1024 * 1024
+
+/** How long is waited for what comes after the end. */
+const AFTER_END = "1 second"
+
+/** How a protocol reads the frames of one answer, in order. */
+export interface FrameReader {
+  readonly next: (frame: unknown) => Said
+  /** The answer is whole, though more may come. Left out by a protocol whose last frame says so. */
+  readonly finished?: boolean
+  /** Nothing worth waiting for still comes. */
+  readonly complete?: boolean
+}
+
+/** What is read, and what may go wrong with it. */
+export interface Body {
+  readonly bytes: Pull<Uint8Array, ProviderError>
+  readonly reader: FrameReader
+  /** The error that a frame carries, if it does. */
+  readonly inBand: (frame: unknown) => ProviderError | undefined
+  readonly malformed: () => ProviderError
+  readonly truncated: () => ProviderError
+  /** A frame was left out. */
+  readonly onSkipped: () => void
+  readonly activity: Activity | undefined
+}
+
+const unreadable = Symbol()
+
+const parse = (data: string): unknown => {
+  try {
+    return JSON.parse(data)
+  } catch {
+    return unreadable
+  }
+}
+
+class EventStream {
+  private readonly decoder = new SseDecoder(MAX_FRAME)
+  private skipped = 0
+  /** How it ends, once that is known: what came before goes first. */
+  private end: Pull<never, ProviderError> | undefined
+
+  constructor(private readonly body: Body) {}
+
+  private fail(error: ProviderError): void {
+    this.end = this.body.reader.finished === true ? noMore : Effect.fail(Option.some(error))
+  }
+
+  private skip(): void {
+    this.skipped += 1
+    this.body.onSkipped()
+    if (this.skipped > 1) {
+      this.fail(this.body.malformed())
+    }
+  }
+
+  private take({ data }: SseEvent, chunks: Array<ChatChunk>): void {
+    const { inBand, reader } = this.body
+    if (data.trim() === "[DONE]") {
+      this.end = noMore
+      return
+    }
+    const frame = parse(data)
+    const error = frame === unreadable ? undefined : inBand(frame)
+    if (error !== undefined) {
+      return this.fail(error)
+    }
+    const said = frame === unreadable ? "malformed" : reader.next(frame)
+    if (said === "ended") {
+      this.end = noMore
+    } else if (said === "malformed") {
+      this.skip()
+    } else if (said !== "nothing") {
+      chunks.push(said)
+      if (reader.complete === true) {
+        this.end = noMore
+      }
+    }
+  }
+
+  private read(events: ReadonlyArray<SseEvent>, chunks: Array<ChatChunk>): void {
+    for (const event of events) {
+      if (this.end !== undefined) {
+        return
+      }
+      this.take(event, chunks)
+    }
+    if (this.end === undefined && this.decoder.overflowed) {
+      this.fail(this.body.malformed())
+    }
+  }
+
+  private readonly more: Pull<Uint8Array, ProviderError> = Effect.suspend(() =>
+    this.body.reader.finished === true
+      ? Effect.timeoutTo(this.body.bytes, {
+        duration: AFTER_END,
+        onSuccess: (bytes) => bytes,
+        onTimeout: () => Chunk.empty<Uint8Array>()
+      }).pipe(Effect.filterOrFail(Chunk.isNonEmpty, Option.none))
+      : this.body.bytes
+  )
+
+  readonly pull: Pull<ChatChunk, ProviderError> = Effect.suspend(() => {
+    if (this.end !== undefined) {
+      return this.end
+    }
+    const chunks: Array<ChatChunk> = []
+    const given = () => chunks.length === 0 ? this.pull : Effect.succeed(Chunk.unsafeFromArray(chunks))
+    return Effect.matchCauseEffect(this.more, {
+      onSuccess: (bytes) =>
+        Effect.flatMap(Effect.clock, (clock) => {
+          this.body.activity?.heard(clock.unsafeCurrentTimeNanos())
+          for (const piece of bytes) {
+            this.read(this.decoder.push(piece), chunks)
+          }
+          return given()
+        }),
+      onFailure: (cause) =>
+        Either.match(Cause.failureOrCause(cause), {
+          onLeft: (failure) => {
+            this.read(this.decoder.end(), chunks)
+            if (this.end === undefined) {
+              this.fail(Option.getOrElse(failure, this.body.truncated))
+            }
+            return given()
+          },
+          onRight: (cause) => Effect.failCause(cause)
+        })
+    })
+  })
+}
+
+/** The chunks of a body. */
+export const chunksOf = (body: Body): Pull<ChatChunk, ProviderError> => new EventStream(body).pull
