@@ -7,6 +7,8 @@
  * anew for every request, from how many came before and how long ago the first one did, and from nothing else: the same
  * requests always meet the same faults.
  *
+ * Most of them are about any request. `Stream` is about those that ask for a stream: what becomes of it on its way.
+ *
  * Constructors throw on options that cannot be meant, such as a status of 42 or a negative duration. In JSON a duration
  * is written as `"1500 millis"` or `"2 seconds"`.
  *
@@ -35,6 +37,12 @@ const DurationFromText = Schema.transformOrFail(
 
 const Delay = Schema.optionalWith(DurationFromText, { default: () => Duration.zero })
 
+const PositiveDuration = DurationFromText.pipe(
+  Schema.filter((duration) => Duration.greaterThan(duration, Duration.zero) || "longer than zero")
+)
+
+const Usage = Schema.Struct({ promptTokens: Schema.NonNegativeInt, completionTokens: Schema.NonNegativeInt })
+
 const HttpStatus = Schema.Int.pipe(Schema.between(200, 599))
 
 // What Node would throw on while it answers is refused here, where the author of the fault still sees it.
@@ -44,7 +52,7 @@ const Headers = Schema.Record({
 })
 
 /**
- * A whole and correct answer, after `delay`.
+ * A whole and correct answer, after `delay`; as a stream where one was asked for.
  *
  * @since 0.1.0
  * @category models
@@ -52,9 +60,7 @@ const Headers = Schema.Record({
 export const Ok = Schema.TaggedStruct("Ok", {
   content: Schema.optional(Schema.String),
   delay: Delay,
-  usage: Schema.optional(
-    Schema.Struct({ promptTokens: Schema.NonNegativeInt, completionTokens: Schema.NonNegativeInt })
-  )
+  usage: Schema.optional(Usage)
 })
 
 /**
@@ -140,6 +146,7 @@ export type Silence = typeof Silence.Type
 /**
  * Half of a correct answer, and then the end. `how`: `"length"` closes the connection before the Content-Length is
  * reached, `"chunked"` closes it before the last chunk, `"json"` ends the response properly, in the middle of the JSON.
+ * Of a stream it is half of the events, the last of them incomplete; to cut between two events, use `Stream`.
  *
  * @since 0.1.0
  * @category models
@@ -175,6 +182,103 @@ export const Stalled = Schema.TaggedStruct("Stalled", {
 export type Stalled = typeof Stalled.Type
 
 /**
+ * What becomes of a stream:
+ *
+ * | | |
+ * |---|---|
+ * | `"end"` | all is well |
+ * | `"cut"` | the connection is closed before the last chunk of the body |
+ * | `"reset"` | the connection is reset (TCP RST) |
+ * | `"eof"` | a proper end of the response, but the stream never said that it was whole |
+ * | `"no done"` | whole, but a proper end of the response takes the place of `[DONE]` (`message_stop`) |
+ * | `"no done, open"` | the same, but the connection stays open until the client leaves |
+ * | `"stall"` | nothing more; the connection stays open until the client leaves |
+ * | `"pings"` | nothing but keep-alives until the client leaves |
+ * | `"malformed"`, `"malformed twice"` | an event that is not JSON, or two in a row; then it goes on well |
+ * | `"error"` | an event that is an error, and a proper end of the response |
+ * | `"finish error"` | the same, as OpenRouter says it: `finish_reason: "error"` (in Anthropic's format `"error"`) |
+ * | `"endless line"` | an event that never ends, as fast as the client takes it, until it leaves |
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const StreamEnd = Schema.Literal(
+  "end",
+  "cut",
+  "reset",
+  "eof",
+  "no done",
+  "no done, open",
+  "stall",
+  "pings",
+  "malformed",
+  "malformed twice",
+  "error",
+  "finish error",
+  "endless line"
+)
+
+/**
+ * A value of the schema `StreamEnd`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StreamEnd = typeof StreamEnd.Type
+
+/**
+ * What an error inside a stream says.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const StreamError = Schema.Literal(
+  "overloaded",
+  "rate-limited",
+  "server-error",
+  "invalid-request",
+  "content-filtered"
+)
+
+/**
+ * A value of the schema `StreamError`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StreamError = typeof StreamError.Type
+
+/**
+ * A stream, up to `after` pieces of its output, and what becomes of it `then`. A request that asks for no stream is
+ * answered well, with the `content`. See `stream` for what each field means.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Stream = Schema.TaggedStruct("Stream", {
+  content: Schema.optional(Schema.String),
+  toolCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
+  reasoning: Schema.optional(Schema.String),
+  usage: Schema.optional(Usage),
+  chunks: Schema.optional(Schema.Int.pipe(Schema.positive())),
+  firstAfter: Delay,
+  pings: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+  pingEvery: Schema.optionalWith(PositiveDuration, { default: () => Duration.millis(50) }),
+  every: Delay,
+  after: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
+  then: Schema.optionalWith(StreamEnd, { default: () => "end" }),
+  error: Schema.optionalWith(StreamError, { default: () => "overloaded" })
+})
+
+/**
+ * A value of the schema `Stream`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Stream = typeof Stream.Type
+
+/**
  * What happens to one request.
  *
  * @example
@@ -187,7 +291,7 @@ export type Stalled = typeof Stalled.Type
  * @since 0.1.0
  * @category models
  */
-export const Behaviour = Schema.Union(Ok, Status, Reset, Silence, Truncated, Stalled)
+export const Behaviour = Schema.Union(Ok, Status, Reset, Silence, Truncated, Stalled, Stream)
 
 /**
  * A value of the schema `Behaviour`.
@@ -210,7 +314,7 @@ const orOverloaded = Schema.optionalWith(Behaviour, { default: () => overloaded(
 export const Flapping = Schema.TaggedStruct("Flapping", {
   every: Schema.Union(
     Schema.Int.pipe(Schema.positive()),
-    DurationFromText.pipe(Schema.filter((every) => Duration.greaterThan(every, Duration.zero) || "longer than zero"))
+    PositiveDuration
   ),
   bad: orOverloaded,
   good: orOk
@@ -611,6 +715,61 @@ export const truncatedJson: Truncated = Truncated.make({ how: "json" })
  */
 export const stalledBody = (settings: { readonly status?: number | undefined } = {}): Stalled =>
   Stalled.make({ status: settings.status ?? 200 })
+
+/**
+ * A stream and what becomes of it. All is well by default.
+ *
+ * What is said: `content`, as for `ok`; or in its place `toolCall`, whose first piece is the name and whose others are
+ * the `arguments`; before either the `reasoning`. `usage` is as for `ok`. `chunks`: into how many pieces the content or
+ * the arguments are cut; by default content at the ends of words, arguments every 8 characters.
+ *
+ * When: `firstAfter` is the wait before the first output, reasoning included, while headers and the opening events are
+ * sent at once; `pings` fills it with keep-alives, one `pingEvery` (50 ms by default). `every` is the pause between two
+ * events from the first output on.
+ *
+ * What goes wrong: `then`, after so many pieces of content or of the tool call (`after`, 0 by default: before the first
+ * one). Reasoning is not counted, and sent in any case. If there are fewer pieces it happens after all of them, and
+ * before the stream says that it is whole. `"end"`, `"no done"` and `"no done, open"` send everything whatever `after`
+ * is. `error`: what `"error"` and `"finish error"` say, `"overloaded"` by default.
+ *
+ * @example
+ * ```ts
+ * import { Fault } from "effect-resilience/testing"
+ *
+ * const cut = Fault.stream({ after: 3, then: "cut" })
+ * const slow = Fault.stream({ firstAfter: "2 seconds", pings: true })
+ * const failed = Fault.stream({ content: "One two three.", after: 1, then: "error", error: "rate-limited" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const stream = (settings: {
+  readonly content?: string | undefined
+  readonly toolCall?: Stream["toolCall"]
+  readonly reasoning?: string | undefined
+  readonly usage?: Stream["usage"]
+  readonly chunks?: number | undefined
+  readonly firstAfter?: Duration.DurationInput | undefined
+  readonly pings?: boolean | undefined
+  readonly pingEvery?: Duration.DurationInput | undefined
+  readonly every?: Duration.DurationInput | undefined
+  readonly after?: number | undefined
+  readonly then?: StreamEnd | undefined
+  readonly error?: StreamError | undefined
+} = {}): Stream => {
+  const { after, error, every, firstAfter, pingEvery, pings, then, ...said } = settings
+  return Stream.make({
+    ...said,
+    firstAfter: options.finiteDuration("firstAfter", firstAfter ?? 0),
+    pings: pings ?? false,
+    pingEvery: options.finitePositiveDuration("pingEvery", pingEvery ?? 50),
+    every: options.finiteDuration("every", every ?? 0),
+    after: after ?? 0,
+    then: then ?? "end",
+    error: error ?? "overloaded"
+  })
+}
 
 /**
  * `bad` and `good` in turns, `bad` first. `every`: a number is a count of requests, anything else a time, such as

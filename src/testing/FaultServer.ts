@@ -9,6 +9,9 @@
  * `POST /v1/chat/completions` and `POST /v1/messages` share models, scripts and faults; each says what a fault means in
  * the words of its own API (`insufficient_quota` there, a spend limit here), with its own headers. Any key is taken.
  *
+ * A request with `"stream": true` is answered with a stream of events, in either format. What can happen to one on its way
+ * is `Fault.stream`; the other faults mean the same as for plain answers.
+ *
  * How a request fails is decided by the first of these that applies to its model:
  *
  * 1. `script("gpt-4o", Fault.rateLimited(), Fault.ok())`: the nth request for the model meets the nth fault, and the last
@@ -33,13 +36,19 @@
  * | `fault-truncated-json` | a proper end in the middle of the JSON |
  * | `fault-malformed`, `fault-malformed-html` | 200 that is not JSON |
  * | `fault-stalled`, `fault-stalled-503` | half of the body (of that status), then nothing |
+ * | `fault-stream-cut`, `fault-stream-cut-at-once` | a stream is cut after three words, before the first word |
+ * | `fault-stream-stall`, `fault-stream-pings` | three words, then nothing, then only keep-alives; or `-at-once` |
+ * | `fault-stream-error`, `fault-stream-malformed` | three words, then an error, then broken JSON; or `-at-once` |
+ * | `fault-stream-reset`, `fault-stream-eof` | three words, then a reset, then a proper end; or `-at-once` |
+ * | `fault-stream-slow-2s` | the first word of a stream comes late |
  * | `fault-flapping-2` | two requests overloaded, two answered, and so on |
  * | `fault-flapping-5s` | overloaded for 5 seconds, well for 5 seconds, and so on |
  * | `fault-outage-10s` | overloaded for the first 10 seconds, then well |
  * | `fault-random-30` | 30 % of the requests overloaded |
  *
  * Times are `2` or `2s` for seconds and `250ms` for milliseconds. Any other name that begins with `fault-` is answered
- * with a 404 that lists these.
+ * with a 404 that lists these. A request that asks for no stream is answered well under the names that begin with
+ * `fault-stream-`.
  *
  * Time: what the server does takes real time (`delay`, `slow`), for there is a real client on the other side, and
  * `TestClock` does not move it. What the server reads is the `Clock` service: the times in the log, and the time that
@@ -64,8 +73,8 @@ import * as Scripts from "./internal/scripts.js"
 
 /**
  * How a request ended: `"answered"` (all that was to be sent was sent, a body cut on purpose before its proper end too),
- * `"closed by client"`, `"reset"` (by `Fault.resetBeforeHeaders`), `"cut"` (by `Fault.truncatedBody`) or
- * `"closed by server"` (the scope of the server was closed).
+ * `"closed by client"`, `"reset"` (by `Fault.resetBeforeHeaders` or a stream's `"reset"`), `"cut"` (by
+ * `Fault.truncatedBody` or a stream's `"cut"`) or `"closed by server"` (the scope of the server was closed).
  *
  * @example
  * ```ts

@@ -3,8 +3,8 @@
  *
  * Source: platform.claude.com/docs/en/api/errors and /rate-limits, and bodies quoted in the issues of its SDKs.
  */
-import type { Asked, Refusal, Said, Wire } from "./wire.js"
-import { contentOf, requestId, usageOf } from "./wire.js"
+import type { Answer, Asked, Refusal, Said, StreamWire, Wire } from "./wire.js"
+import { argumentPieces, brokenJson, contentOf, contentPieces, event, requestId, usageOf, words } from "./wire.js"
 
 interface Told {
   readonly type: string
@@ -76,30 +76,105 @@ const limitHeaders = (said: Said, time: number): Readonly<Record<string, string>
   }
 }
 
+const message = ({ model, number }: Asked, content: ReadonlyArray<unknown>, stopReason: string | null) => ({
+  id: `msg_${number}`,
+  type: "message",
+  role: "assistant",
+  model,
+  content,
+  stop_reason: stopReason,
+  stop_sequence: null
+})
+
+const usage = ({ completionTokens, promptTokens }: NonNullable<Answer["usage"]>) => ({
+  input_tokens: promptTokens,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+  output_tokens: completionTokens,
+  service_tier: "standard"
+})
+
+const send = (type: string, fields: object = {}) => event(JSON.stringify({ type, ...fields }), type)
+
+const blockStart = (index: number, block: object) => send("content_block_start", { index, content_block: block })
+
+const blockDelta = (index: number, delta: object) => send("content_block_delta", { index, delta })
+
+const blockStop = (index: number) => send("content_block_stop", { index })
+
+const ping = send("ping")
+
+const makeStream = (asked: Asked): StreamWire => {
+  const events: StreamWire["events"] = (answer) => {
+    const { reasoning, toolCall } = answer
+    const content = contentOf(answer, asked.model)
+    const used = usageOf(answer, toolCall?.arguments ?? content)
+    const index = reasoning === undefined ? 0 : 1
+    // The block of a tool call tells its name, and is the first piece of the output; that of a text is empty.
+    const textStart = toolCall === undefined ? [blockStart(index, { type: "text", text: "" })] : []
+    const output = toolCall === undefined
+      ? contentPieces(answer, content).map((piece) => blockDelta(index, { type: "text_delta", text: piece }))
+      : [
+        blockStart(index, {
+          type: "tool_use",
+          id: `toolu_${asked.number}`,
+          name: toolCall.name,
+          input: {},
+          caller: { type: "direct" }
+        }),
+        ...argumentPieces(answer, toolCall.arguments).map((piece) =>
+          blockDelta(index, { type: "input_json_delta", partial_json: piece })
+        )
+      ]
+    return {
+      opening: [
+        send("message_start", {
+          message: { ...message(asked, [], null), usage: usage({ ...used, completionTokens: 1 }) }
+        }),
+        ...(reasoning === undefined ? textStart : [blockStart(0, { type: "thinking", thinking: "", signature: "" })]),
+        ping
+      ],
+      reasoning: reasoning === undefined ? [] : [
+        ...words(reasoning).map((piece) => blockDelta(0, { type: "thinking_delta", thinking: piece })),
+        blockDelta(0, { type: "signature_delta", signature: "c2lnbmVk" }),
+        blockStop(0),
+        ...textStart
+      ],
+      output,
+      finish: [
+        blockStop(index),
+        send("message_delta", {
+          delta: { stop_reason: toolCall === undefined ? "end_turn" : "tool_use", stop_sequence: null },
+          usage: { output_tokens: used.completionTokens }
+        })
+      ],
+      done: [send("message_stop")]
+    }
+  }
+
+  const errorEvent = (said: Said) => event(JSON.stringify(error(requestId(asked.number), told(said))), "error")
+
+  return {
+    events,
+    keepAlive: ping,
+    malformed: event(brokenJson, "content_block_delta"),
+    error: errorEvent,
+    finishError: errorEvent
+  }
+}
+
 /** What a request for the model is answered; the same request gets the same bytes. */
-export const make = ({ model, number }: Asked): Wire => {
-  const id = requestId(number)
+export const make = (asked: Asked): Wire => {
+  const id = requestId(asked.number)
   return {
     answer: (ok) => {
-      const content = contentOf(ok, model)
-      const { completionTokens, promptTokens } = usageOf(ok, content)
+      const content = contentOf(ok, asked.model)
       return {
-        id: `msg_${number}`,
-        type: "message",
-        role: "assistant",
-        model,
-        content: [{ type: "text", text: content, citations: null }],
-        stop_reason: "end_turn",
-        stop_sequence: null,
-        usage: {
-          input_tokens: promptTokens,
-          cache_creation_input_tokens: 0,
-          cache_read_input_tokens: 0,
-          output_tokens: completionTokens,
-          service_tier: "standard"
-        }
+        ...message(asked, [{ type: "text", text: content, citations: null }], "end_turn"),
+        usage: usage(usageOf(ok, content))
       }
     },
+    stream: makeStream(asked),
     error: (said) => error(id, told(said)),
     headers: ({ said, time }) => ({
       "request-id": id,

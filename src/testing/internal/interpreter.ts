@@ -1,14 +1,15 @@
 /**
  * From a behaviour to bytes: does to a response what a fault says, and says how it ended when it is the server that cuts.
  *
- * Delays are real time, whatever clock the program around the server runs on: there is a real client on the other side.
+ * A stream that is whole, or breaks between two events, is the business of `streaming.ts`. Cut in half, it is a body like
+ * any other.
  */
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
 import * as Fault from "../Fault.js"
+import { sleep } from "./realTime.js"
 import type { Reply } from "./router.js"
+import * as Streaming from "./streaming.js"
 import type { Said } from "./wire.js"
 
 export interface Exchange {
@@ -24,11 +25,6 @@ interface Content {
   readonly type: string
   readonly bytes: Buffer
 }
-
-const liveClock = Clock.make()
-
-const sleep = (delay: Duration.Duration): Effect.Effect<void> =>
-  Duration.equals(delay, Duration.zero) ? Effect.void : Effect.withClock(Effect.sleep(delay), liveClock)
 
 const json = (value: unknown): Content => ({ type: "application/json", bytes: Buffer.from(JSON.stringify(value)) })
 
@@ -69,15 +65,15 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
   const { breaking, headers, response } = exchange
   const fault = reply.behaviour
 
-  const begin = (status: number, content: Content, more: Readonly<Record<string, string>>) => {
-    const all = new Map(Object.entries({ "content-type": content.type, ...headers(reply, saidBy(fault)) }))
+  const begin = (status: number, type: string, more: Readonly<Record<string, string>> = {}) => {
+    const all = new Map(Object.entries({ "content-type": type, ...headers(reply, saidBy(fault)) }))
     Object.entries(more).forEach(([name, value]) => all.set(name.toLowerCase(), value))
     response.writeHead(status, Object.fromEntries(all))
   }
 
   const whole = (status: number, content: Content, more: Readonly<Record<string, string>> = {}) => {
     const length = status === 204 || status === 304 ? {} : { "content-length": `${content.bytes.length}` }
-    begin(status, content, { ...length, ...more })
+    begin(status, content.type, { ...length, ...more })
     response.end(content.bytes)
   }
 
@@ -87,15 +83,33 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
    */
   const partly = (status: number, content: Content, framing: "length" | "chunked", then?: () => void) => {
     response.removeHeader("connection")
-    begin(status, content, framing === "length" ? { "content-length": `${content.bytes.length}` } : {})
+    begin(status, content.type, framing === "length" ? { "content-length": `${content.bytes.length}` } : {})
     response.write(half(content.bytes), then)
   }
 
-  const answer = (ok: Fault.Ok = Fault.ok()): Content => json(reply.wire.answer(ok))
+  const stream = (fault: Fault.Stream) =>
+    Streaming.perform(fault, reply.wire.stream, {
+      response,
+      begin: () => begin(200, Streaming.contentType),
+      breaking
+    })
+
+  /** A whole answer of the kind that was asked for. */
+  const answer = (): Content =>
+    reply.streamed
+      ? { type: Streaming.contentType, bytes: Streaming.whole(reply.wire.stream) }
+      : json(reply.wire.answer({}))
 
   switch (fault._tag) {
     case "Ok":
-      return Effect.andThen(sleep(fault.delay), Effect.sync(() => whole(200, answer(fault))))
+      return Effect.andThen(
+        sleep(fault.delay),
+        reply.streamed
+          ? stream(Fault.stream({ content: fault.content, usage: fault.usage }))
+          : Effect.sync(() => whole(200, json(reply.wire.answer(fault))))
+      )
+    case "Stream":
+      return reply.streamed ? stream(fault) : Effect.sync(() => whole(200, json(reply.wire.answer(fault))))
     case "Status":
       return Effect.andThen(
         sleep(fault.delay),
@@ -121,7 +135,7 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
     case "Stalled":
       return Effect.sync(() => {
         const content = fault.status >= 400 ? json(reply.wire.error(saidBy(fault))) : answer()
-        partly(fault.status, content, "length")
+        partly(fault.status, content, reply.streamed ? "chunked" : "length")
       })
   }
 }

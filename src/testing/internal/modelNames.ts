@@ -6,6 +6,7 @@
  * The doc comment of `FaultServer.ts` repeats it for people.
  */
 import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
 import * as Fault from "../Fault.js"
 
 interface Row {
@@ -64,6 +65,19 @@ const grammar: ReadonlyArray<Row> = [
     example: "fault-stalled",
     pattern: /^stalled(?:-([2-5]\d\d))?$/,
     fault: (code = "200") => Fault.stalledBody({ status: Number(code) })
+  },
+  {
+    name: "fault-stream-(cut|reset|eof|stall|pings|malformed|error)[-at-once]",
+    example: "fault-stream-cut",
+    pattern: /^stream-(cut|reset|eof|stall|pings|malformed|error)(-at-once)?$/,
+    fault: (then, atOnce?: string) =>
+      Fault.stream({ then: Schema.decodeUnknownSync(Fault.StreamEnd)(then), after: atOnce === undefined ? 3 : 0 })
+  },
+  {
+    name: "fault-stream-slow-<time>",
+    example: "fault-stream-slow-2s",
+    pattern: /^stream-slow-(\d+(?:ms|s)?)$/,
+    fault: (firstAfter) => Fault.stream({ firstAfter: time(firstAfter) })
   },
   {
     name: "fault-flapping-<count>",

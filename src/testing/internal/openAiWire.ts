@@ -3,8 +3,8 @@
  *
  * Knows bodies and headers and nothing of sockets or scripts, so that another wire format is another file like this one.
  */
-import type { Asked, Refusal, Said, Wire } from "./wire.js"
-import { contentOf, requestId, usageOf } from "./wire.js"
+import type { Answer, Asked, Refusal, Said, StreamWire, Wire } from "./wire.js"
+import { argumentPieces, brokenJson, contentOf, contentPieces, event, requestId, usageOf, words } from "./wire.js"
 
 const error = (message: string, type: string, code: string | null, param: string | null = null) => ({
   error: { message, type, param, code }
@@ -92,7 +92,7 @@ const contentFiltered = {
   }
 }
 
-const errorFor = (said: Said): unknown => {
+const errorFor = (said: Said): { readonly error: { readonly message: string } } => {
   switch (said.kind) {
     case "quota-exhausted":
       return quotaExhausted
@@ -108,32 +108,87 @@ const errorFor = (said: Said): unknown => {
 /** The body of a refusal. */
 export const refusal = ({ code, message, param }: Refusal): unknown => invalidRequest(message, code, param)
 
-/** What a request for the model is answered; the same request gets the same bytes. */
-export const make = ({ model, number, time }: Asked): Wire => ({
-  answer: (ok) => {
-    const content = contentOf(ok, model)
-    const { completionTokens, promptTokens } = usageOf(ok, content)
+const usage = (answer: Answer, content: string) => {
+  const { completionTokens, promptTokens } = usageOf(answer, content)
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens
+  }
+}
+
+const completion = ({ model, number, time }: Asked, object: string) => ({
+  id: `chatcmpl-${number}`,
+  object,
+  created: Math.floor(time / 1000),
+  model
+})
+
+const makeStream = (asked: Asked): StreamWire => {
+  const send = (fields: object) => event(JSON.stringify({ ...completion(asked, "chat.completion.chunk"), ...fields }))
+
+  // With include_usage every chunk has the field, null in all but the last.
+  const chunk = (delta: object, finishReason: string | null = null, more: object = {}) =>
+    send({
+      choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
+      ...(asked.includeUsage ? { usage: null } : {}),
+      ...more
+    })
+
+  const events: StreamWire["events"] = (answer) => {
+    const { toolCall } = answer
+    const content = contentOf(answer, asked.model)
+    const call = { id: `call_${asked.number}`, type: "function" }
+    const output = toolCall === undefined
+      ? contentPieces(answer, content).map((piece) => chunk({ content: piece }))
+      : [
+        chunk({ tool_calls: [{ index: 0, ...call, function: { name: toolCall.name, arguments: "" } }] }),
+        ...argumentPieces(answer, toolCall.arguments).map((piece) =>
+          chunk({ tool_calls: [{ index: 0, function: { arguments: piece } }] })
+        )
+      ]
     return {
-      id: `chatcmpl-${number}`,
-      object: "chat.completion",
-      created: Math.floor(time / 1000),
-      model,
+      opening: [chunk({ role: "assistant", content: toolCall === undefined ? "" : null })],
+      reasoning: words(answer.reasoning ?? "").map((piece) => chunk({ reasoning_content: piece })),
+      output,
+      finish: [
+        chunk({}, toolCall === undefined ? "stop" : "tool_calls"),
+        ...(asked.includeUsage ? [send({ choices: [], usage: usage(answer, toolCall?.arguments ?? content) })] : [])
+      ],
+      done: [event("[DONE]")]
+    }
+  }
+
+  return {
+    events,
+    keepAlive: ": ping\n\n",
+    malformed: event(brokenJson),
+    error: (said) => event(JSON.stringify(errorFor(said))),
+    // As OpenRouter has it, which gives the status as the code.
+    finishError: (said) =>
+      chunk({ content: "" }, "error", { error: { code: said.status, message: errorFor(said).error.message } })
+  }
+}
+
+/** What a request for the model is answered; the same request gets the same bytes. */
+export const make = (asked: Asked): Wire => ({
+  answer: (ok) => {
+    const content = contentOf(ok, asked.model)
+    return {
+      ...completion(asked, "chat.completion"),
       choices: [{
         index: 0,
         message: { role: "assistant", content, refusal: null },
         logprobs: null,
         finish_reason: "stop"
       }],
-      usage: {
-        prompt_tokens: promptTokens,
-        completion_tokens: completionTokens,
-        total_tokens: promptTokens + completionTokens
-      }
+      usage: usage(ok, content)
     }
   },
+  stream: makeStream(asked),
   error: errorFor,
   headers: ({ elapsed }) => ({
-    "x-request-id": requestId(number),
+    "x-request-id": requestId(asked.number),
     "openai-processing-ms": `${Math.round(elapsed)}`
   })
 })

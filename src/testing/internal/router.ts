@@ -33,6 +33,8 @@ export interface Reply {
   readonly wire: Wire
   /** The model that was asked; undefined when the request did not get that far. */
   readonly model?: string
+  /** Whether a stream was asked for. */
+  readonly streamed: boolean
 }
 
 /** What the routes read and change. */
@@ -132,7 +134,13 @@ export const make = (state: State): (request: Request) => Reply => {
       code: "model_not_found",
       param: "model"
     })
-    return { behaviour, wire: format.wire({ ...request, model }), model }
+    const includeUsage = Predicate.isRecord(fields.stream_options) && fields.stream_options.include_usage === true
+    return {
+      behaviour,
+      wire: format.wire({ ...request, model, includeUsage }),
+      model,
+      streamed: fields.stream === true
+    }
   }
 
   const listModels: Route["handle"] = () =>
@@ -191,7 +199,11 @@ export const make = (state: State): (request: Request) => Reply => {
     const outcome = dispatch(request)
     // Where no model was asked, the behaviour brings its own body.
     return "_tag" in outcome
-      ? { behaviour: outcome, wire: formatOf(request.path).wire({ ...request, model: "" }) }
+      ? {
+        behaviour: outcome,
+        wire: formatOf(request.path).wire({ ...request, model: "", includeUsage: false }),
+        streamed: false
+      }
       : outcome
   }
 }

@@ -30,8 +30,37 @@ export interface Sending {
   readonly said: Said
 }
 
+/** What a whole answer says; where it says nothing, the server chooses. */
+export type Answer = Pick<Fault.Stream, "content" | "toolCall" | "reasoning" | "usage" | "chunks">
+
+/** A streamed answer, part by part, as the events that are sent. */
+export interface Events {
+  /** Before the model has said anything. */
+  readonly opening: ReadonlyArray<string>
+  /** The reasoning, and what leads from it to the output. */
+  readonly reasoning: ReadonlyArray<string>
+  /** The content, or the tool call in its place, an event for each piece. */
+  readonly output: ReadonlyArray<string>
+  /** That the answer is whole, and what it cost. */
+  readonly finish: ReadonlyArray<string>
+  /** That nothing follows. */
+  readonly done: ReadonlyArray<string>
+}
+
+/** How a provider streams. */
+export interface StreamWire {
+  readonly events: (answer: Answer) => Events
+  readonly keepAlive: string
+  /** An event that is not JSON. */
+  readonly malformed: string
+  readonly error: (said: Said) => string
+  /** An error as the reason why the answer is finished, where the format can say so. */
+  readonly finishError: (said: Said) => string
+}
+
 export interface Wire {
-  readonly answer: (ok: Fault.Ok) => unknown
+  readonly answer: (ok: Answer) => unknown
+  readonly stream: StreamWire
   readonly error: (said: Said) => unknown
   readonly headers: (sending: Sending) => Readonly<Record<string, string>>
 }
@@ -43,15 +72,42 @@ export interface Asked {
   /** Wall time in milliseconds. */
   readonly time: number
   readonly model: string
+  /** Whether a stream is to tell what it cost, where that is a choice. */
+  readonly includeUsage: boolean
 }
 
 /** The id of the nth request. */
 export const requestId = (number: number): string => `req_${number}`
 
 /** What is answered where nobody said what. */
-export const contentOf = (ok: Fault.Ok, model: string): string =>
+export const contentOf = (ok: Answer, model: string): string =>
   ok.content ?? `This is ${model}, answering in the resilience demo.`
 
 /** Counts that depend on the content alone, unless they were given. */
-export const usageOf = (ok: Fault.Ok, content: string): NonNullable<Fault.Ok["usage"]> =>
+export const usageOf = (ok: Answer, content: string): NonNullable<Answer["usage"]> =>
   ok.usage ?? { promptTokens: 8, completionTokens: content.split(/\s+/).length }
+
+/** A text cut at the ends of words. */
+export const words = (text: string): ReadonlyArray<string> => text.match(/\s*\S+|\s+$/g) ?? []
+
+/** A text cut into so many pieces of about the same length, or one for each character if those are fewer. */
+const evenly = (text: string, count: number): ReadonlyArray<string> => {
+  const characters = Array.from(text)
+  const pieces = Math.min(count, characters.length)
+  const start = (nth: number) => Math.floor((nth * characters.length) / pieces)
+  return Array.from({ length: pieces }, (_, nth) => characters.slice(start(nth), start(nth + 1)).join(""))
+}
+
+export const contentPieces = (answer: Answer, content: string): ReadonlyArray<string> =>
+  answer.chunks === undefined ? words(content) : evenly(content, answer.chunks)
+
+/** Of a tool call's arguments, which may have no word's end. */
+export const argumentPieces = (answer: Answer, json: string): ReadonlyArray<string> =>
+  evenly(json, answer.chunks ?? Math.ceil(json.length / 8))
+
+/** An event of a stream; `name` where the format has one before the data. */
+export const event = (data: string, name?: string): string =>
+  `${name === undefined ? "" : `event: ${name}\n`}data: ${data}\n\n`
+
+/** The beginning of a JSON object, and no more of it. */
+export const brokenJson = `{"id": "broken`
