@@ -431,6 +431,8 @@ const line = (event: CallReport.Event): string => {
       return `Denied ${event.denial.by} ${event.denial.provider} ${event.denial.model}`
     case "FellBack":
       return `FellBack ${event.from.provider} ${event.to.provider} ${event.error._tag}`
+    case "Resumed":
+      return `Resumed ${event.how} ${event.from.provider} ${event.to.provider} ${event.error._tag}`
     case "CallEnded":
       return `CallEnded ${event.report.outcome}`
   }

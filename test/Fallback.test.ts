@@ -11,6 +11,7 @@ import {
   Resilience
 } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
+import { notStreamed } from "./utils.js"
 
 const request: ChatProvider.ChatRequest = { model: "m", messages: [{ role: "user", content: "Hello" }] }
 
@@ -180,7 +181,8 @@ describe("Fallback.orElse", () => {
           const service: ChatProvider.Service = {
             provider: "counted",
             model: undefined,
-            complete: () => Effect.fail(overloaded)
+            complete: () => Effect.fail(overloaded),
+            stream: notStreamed
           }
           return service
         })

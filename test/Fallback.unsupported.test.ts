@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import { deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Effect, Layer } from "effect"
 import { CallReport, ChatProvider, Fallback, ProviderError, Resilience } from "effect-resilience"
-import { failureOf, nameOf, onlyReport, overloaded } from "./utils.js"
+import { failureOf, nameOf, notStreamed, onlyReport, overloaded } from "./utils.js"
 
 const request: ChatProvider.ChatRequest = {
   model: "m",
@@ -17,6 +17,7 @@ const provider = (name: string, without: ReadonlyArray<string> = [], error?: Pro
   return Layer.succeed(ChatProvider.ChatProvider, {
     ...target,
     unsupported,
+    stream: notStreamed,
     complete: (request) => {
       const [field] = unsupported(request)
       return field !== undefined
@@ -52,6 +53,7 @@ describe("a provider that cannot honour what is asked", () => {
       const last = Layer.succeed(ChatProvider.ChatProvider, {
         provider: "a",
         model: "m",
+        stream: notStreamed,
         complete: () =>
           Effect.flatMap(Fallback.Alternatives, (alternatives) => {
             left = alternatives.left

@@ -18,7 +18,7 @@ import { Effect, HashMap, Layer, Logger, LogLevel, Metric, Redacted, Tracer } fr
 import { ChatProvider, Fallback, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer, ScriptedProvider } from "effect-resilience/testing"
 import { inspect } from "node:util"
-import { clientError, overloaded } from "./utils.js"
+import { clientError, notStreamed, overloaded } from "./utils.js"
 
 const KEY = "sk-canary-key"
 const PROMPT = "canary prompt"
@@ -180,6 +180,7 @@ describe("spans", () => {
         const own = Layer.succeed(ChatProvider.ChatProvider, {
           provider: "own",
           model: "o",
+          stream: notStreamed,
           complete: () =>
             Effect.suspend(() =>
               asked++ === 0 ? Effect.fail(overloaded()) : Effect.succeed(ScriptedProvider.answer(ANSWER))

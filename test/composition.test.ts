@@ -15,7 +15,7 @@ import {
   Resilience,
   RetryBudget
 } from "effect-resilience"
-import { clientError, failureOf, nameOf, overloaded, rateLimited, simulate } from "./utils.js"
+import { clientError, failureOf, nameOf, notStreamed, overloaded, rateLimited, simulate } from "./utils.js"
 
 const behaviours = ["answers", "503 once", "503", "429 once", "429", "hangs", "401"] as const
 const chains = ["alone", "healthy backup", "backup down"] as const
@@ -174,6 +174,7 @@ const measured = (one: Case) =>
       Layer.succeed(ChatProvider.ChatProvider, {
         provider: name,
         model: "m",
+        stream: notStreamed,
         complete: (request) =>
           request === occupy
             ? Effect.zipRight(Deferred.succeed(occupied, undefined), Effect.delay(play("ok", name), OCCUPIED - LATENCY))

@@ -11,10 +11,14 @@ import {
   Predicate,
   ScheduleDecision,
   ScheduleIntervals,
+  Stream,
   TestClock
 } from "effect"
 import type { CallReport, Fallback } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
+
+/** The `stream` of a provider that is only asked for whole answers. */
+export const notStreamed = () => Stream.dieMessage("this provider was not expected to stream")
 
 export const rateLimited = (retryAfter?: Duration.DurationInput, shouldRetry?: boolean) =>
   new ProviderError.RateLimited({

@@ -11,6 +11,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Answer, Provider } from "./Provider.js"
 import type { Simulator } from "./Simulator.js"
 import type { Contender, Scenario } from "./Trial.js"
@@ -58,7 +59,12 @@ const sendTo = (provider: Provider, simulator: Simulator, timeout: number): Link
 const linkTo = (simulator: Simulator, attemptTimeout: number) => (provider: Provider): Link => {
   const bare = sendTo(provider, simulator, Infinity)
   return {
-    service: { provider: provider.name, model: undefined, complete: () => bare },
+    service: {
+      provider: provider.name,
+      model: undefined,
+      complete: () => bare,
+      stream: () => Stream.dieMessage("only whole answers are simulated")
+    },
     send: sendTo(provider, simulator, attemptTimeout)
   }
 }

@@ -90,6 +90,9 @@ export const lines = (width: number): (event: Event) => ReadonlyArray<AnsiDoc> =
       AttemptEnded: ({ attempt }) => attemptLines(attempt, width),
       Waiting: ({ delay, reason, target }) => [styled(`${indent}${wait(reason, delay, target)}`, Ansi.yellow)],
       Denied: ({ denial }) => [styled(`${indent}denied by ${denial.by}: ${why(denial)}`, Ansi.magenta)],
+      Resumed: ({ how, to }) => [
+        styled(`${indent}${how === "restart" ? "begun anew" : "continued"} by ${nameOf(to)}`, Ansi.cyan)
+      ],
       FellBack: ({ to }) => [styled(`${indent}fallback to ${nameOf(to)}`, Ansi.cyan)],
       CallEnded: () => []
     })

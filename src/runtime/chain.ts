@@ -192,4 +192,3 @@ export const ask = <A>(
       link = first
     }
   })
-

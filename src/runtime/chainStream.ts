@@ -56,6 +56,9 @@ type OpenedBy = Answered<Opened<ChatChunk, CallError>>
 const isCurable = (error: CallError): boolean =>
   error._tag !== "ClientError" && (isRetryable(error) || isFallbackable(error, { first: false }))
 
+const hasFinished = (chunk: ChatChunk): boolean =>
+  chunk.choices.some(({ finish_reason: reason }) => typeof reason === "string" && reason !== "")
+
 /** The chunk of a continuation, with this text for its own; undefined if it says nothing then. */
 const withText = (chunk: ChatChunk, text: string): ChatChunk | undefined => {
   const [first, ...others] = chunk.choices
@@ -68,7 +71,7 @@ const withText = (chunk: ChatChunk, text: string): ChatChunk | undefined => {
     ...chunk,
     choices: [{ ...first, delta: text === "" ? delta : { ...delta, content: text } }, ...others]
   }
-  return hasOutput(changed) || typeof first.finish_reason === "string" ? changed : undefined
+  return hasOutput(changed) || hasFinished(changed) ? changed : undefined
 }
 
 /** Reads whoever answers now, and finds somebody else when that breaks. */
@@ -77,6 +80,7 @@ class Reader<B> {
   private round = 0
   private delivered = ""
   private calledTool = false
+  private finished = false
   private overlap: Overlap | undefined
 
   constructor(
@@ -116,18 +120,19 @@ class Reader<B> {
     for (const chunk of forwarded) {
       this.delivered += contentOf(chunk)
       this.calledTool ||= beganToolCall(chunk)
+      this.finished ||= hasFinished(chunk)
     }
     return forwarded
   }
 
   private joined(chunk: ChatChunk, overlap: Overlap): ChatChunk | undefined {
     const text = overlap.push(contentOf(chunk))
-    return withText(chunk, chunk.choices.some((choice) => choice.finish_reason) ? text + overlap.end() : text)
+    return withText(chunk, hasFinished(chunk) ? text + overlap.end() : text)
   }
 
   private isWorth(error: CallError): boolean {
     const { afterCut, request } = this.asked
-    return this.round < MAX_ROUNDS && isCurable(error) && (
+    return this.round < MAX_ROUNDS && !this.finished && isCurable(error) && (
       afterCut._tag === "Restart" || afterCut._tag === "Continue" && !this.calledTool && isContinuable(request)
     )
   }

@@ -27,8 +27,8 @@ import { atCapacity, paused, timedOut } from "../ProviderError.js"
 import { Alternatives } from "./alternatives.js"
 import type { Bulkhead } from "./bulkhead.js"
 import type { Caller } from "./caller.js"
-import type { Issued } from "./circuit.js"
 import { both } from "./callRecord.js"
+import type { Issued } from "./circuit.js"
 import { attemptAround, waiting } from "./recorder.js"
 
 /** Turned away before anything was sent. */

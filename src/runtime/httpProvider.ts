@@ -79,12 +79,15 @@ const make = (settings: Settings, protocol: Protocol, client: HttpClient.HttpCli
       Effect.flatMap(decode)
     )
   const stream = (request: ChatRequest, model: string, target: ProviderError.Target, scope: Scope.Scope) =>
-    Effect.flatMap(encode(request, model, target, true), (sent) =>
-      exchangeStream(client, sent, endpoint.secretHeaders, target, {
-        reader: protocol.reader(request),
-        scope,
-        whole: (answer) => Effect.map(decode(answer), asChunk)
-      }))
+    Effect.flatMap(
+      encode(request, model, target, true),
+      (sent) =>
+        exchangeStream(client, sent, endpoint.secretHeaders, target, {
+          reader: protocol.reader(request),
+          scope,
+          whole: (answer) => Effect.map(decode(answer), asChunk)
+        })
+    )
   const targetOf = (request: ChatRequest) => ({ provider, model: settings.model ?? request.model })
   const noModel = (target: ProviderError.Target) =>
     ProviderError.invalidRequest("no model, name one in the request or in the layer", target)

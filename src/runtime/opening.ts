@@ -119,18 +119,16 @@ const untilOutput = <A, E>(
     })
   })
 
-const untilEnd = <A, E>(
-  read: Read<A, E>,
-  isOutput: (element: A) => boolean,
-  activity: Activity,
-  clock: Clock.Clock
-): Effect.Effect<Read<A, E>, E> =>
-  read.over
-    ? Effect.succeed(read)
-    : Effect.flatMap(
-      untilOutput(read.pull, isOutput, activity, clock, read.first),
-      (read) => untilEnd(read, isOutput, activity, clock)
-    )
+/** All of it, after what was read before. */
+const untilEnd = <A, E>({ first, rest }: Pick<Opened<A, E>, "first" | "rest">): Effect.Effect<Chunk.Chunk<A>, E> =>
+  Effect.matchCauseEffect(rest, {
+    onSuccess: (elements) => untilEnd({ first: Chunk.appendAll(first, elements), rest }),
+    onFailure: (cause): Effect.Effect<Chunk.Chunk<A>, E> =>
+      Either.match(Cause.failureOrCause(cause), {
+        onLeft: Option.match({ onNone: () => Effect.succeed(first), onSome: (error) => Effect.fail(error) }),
+        onRight: (cause) => Effect.failCause(cause)
+      })
+  })
 
 /**
  * Runs the stream up to its first output, or to its end where the answer is held back. What it needs of the world lives
@@ -141,7 +139,7 @@ export const openStream = <A, E, R>(
   self: Stream.Stream<A, E, R>,
   scope: Scope.Scope,
   reading: Reading<A>
-): Effect.Effect<Opened<A, E | Timeout>, E, R> =>
+): Effect.Effect<Opened<A, E | Timeout>, E | Timeout, R> =>
   Effect.contextWithEffect((context: Context.Context<R>) =>
     Effect.clockWith((clock) =>
       Effect.uninterruptibleMask((restore) =>
@@ -149,27 +147,24 @@ export const openStream = <A, E, R>(
           const close = (exit: Exit.Exit<unknown, unknown>) => Effect.asVoid(Effect.exit(Scope.close(own, exit)))
           const known = Context.get(context, CurrentActivity)
           const activity = known ?? new Activity(clock.unsafeCurrentTimeNanos())
-          const read = Effect.flatMap(
+          const rest = ({ over, pull }: Read<A, E>): Pull<A, E | Timeout> =>
+            over
+              ? noMore
+              : known === undefined
+              ? pull
+              : reading.idle === Infinity
+              ? counted(pull, reading.isOutput, known)
+              : limited(pull, reading, known)
+          const begun = Effect.flatMap(
             Scope.extend(Stream.toPull(self), own),
             (pull) => untilOutput(Effect.provide(pull, context), reading.isOutput, activity, clock)
-          )
-          return restore(
-            Context.get(context, Held)
-              ? Effect.flatMap(read, (read) => untilEnd(read, reading.isOutput, activity, clock))
-              : read
-          ).pipe(
+          ).pipe(Effect.map((read) => ({ first: read.first, rest: rest(read) })))
+          const read = Context.get(context, Held)
+            ? Effect.map(Effect.flatMap(begun, untilEnd), (first) => ({ first, rest: noMore }))
+            : begun
+          return restore(read).pipe(
             Effect.onError((cause) => close(Exit.failCause(cause))),
-            Effect.map(({ first, over, pull }): Opened<A, E | Timeout> => ({
-              first,
-              rest: over
-                ? noMore
-                : known === undefined
-                ? pull
-                : reading.idle === Infinity
-                ? counted(pull, reading.isOutput, known)
-                : limited(pull, reading, known),
-              close: close(Exit.void)
-            }))
+            Effect.map((read) => ({ ...read, close: close(Exit.void) }))
           )
         })
       )

@@ -111,7 +111,8 @@ const aloneStream = <A, E, R>(
       lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
       return Effect.zipRight(
         startAttempt(attempt),
-        Effect.map(Effect.provideService(sendIn(open, attempt), CurrentActivity, activity), (pull) => counted(pull, isOutput, activity))
+        Effect.map(Effect.provideService(sendIn(open, attempt), CurrentActivity, activity), (pull) =>
+          counted(pull, isOutput, activity))
       )
     })
   )

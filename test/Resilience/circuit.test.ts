@@ -16,6 +16,7 @@ import {
   clientError,
   failureOf,
   nameOf,
+  notStreamed,
   onlyReport,
   overloaded,
   rateLimited,
@@ -219,7 +220,13 @@ describe("whose circuit it is", () => {
     }))
 
   const provider = (credential: string, step: Effect.Effect<ChatProvider.ChatResponse, ProviderError.CallError>) =>
-    Layer.succeed(ChatProvider.ChatProvider, { provider: "openai", model: "m", credential, complete: () => step })
+    Layer.succeed(ChatProvider.ChatProvider, {
+      provider: "openai",
+      model: "m",
+      credential,
+      complete: () => step,
+      stream: notStreamed
+    })
   const complete = (layer: Layer.Layer<ChatProvider.ChatProvider>) =>
     Effect.exit(Effect.provide(ChatProvider.complete(request), layer))
   const policies = Resilience.layer({ ...once, circuitBreaker: opensAfter(1) })
