@@ -10,16 +10,24 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import type * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { dual } from "effect/Function"
+import { dual, identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import { isOutput } from "./internal/chunks.js"
 import type { Timeout } from "./ProviderError.js"
 import { timedOut } from "./ProviderError.js"
+import type { Caller } from "./runtime/caller.js"
 import { asCaller } from "./runtime/caller.js"
+import type { Pull } from "./runtime/lease.js"
+import { leased } from "./runtime/lease.js"
+import { openStream, pullsOf } from "./runtime/opening.js"
 import * as OptionsOf from "./runtime/options.js"
 import { timeLimit } from "./runtime/timeLimit.js"
 
@@ -125,6 +133,60 @@ export const hasTimeFor = (
     })
   )
 
+/** A deadline in force. */
+class Running implements Deadline {
+  fired = false
+  constructor(
+    readonly at: bigint,
+    readonly total: Duration.Duration,
+    readonly reserve: Option.Option<Duration.Duration>,
+    private readonly outer: Deadline | undefined
+  ) {}
+  readonly expired = (): boolean => this.fired || (this.outer !== undefined && this.outer.expired())
+  readonly late = (): Timeout => timedOut("Deadline", this.total)
+}
+
+/** Checks the options, and gives what begins such a deadline in a context: the earlier of it and the one in force there. */
+const prepare = (duration: Duration.DurationInput, options: Options) => {
+  const total = OptionsOf.finitePositiveDuration("deadline", duration)
+  const nanos = Option.getOrThrow(Duration.toNanos(total))
+  const reserve = options.reserve === undefined
+    ? Option.none()
+    : Option.some(OptionsOf.finiteDuration("reserve", options.reserve))
+  return (context: Context.Context<never>, now: bigint): Running => {
+    const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
+    const own = now + nanos
+    const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
+    const orOuter = Option.orElse(reserve, () => outer === undefined ? Option.none() : outer.reserve)
+    return new Running(earlier.at, earlier.total, orOuter, outer)
+  }
+}
+
+/** Runs the effect until the deadline at most, and fails with what `failure` makes of that. */
+const limited = <A, E, R, E2>(
+  self: Effect.Effect<A, E, R>,
+  deadline: Running,
+  caller: Caller<R>,
+  failure: (late: Timeout) => E2
+): Effect.Effect<A, E | E2> => {
+  const { clock, context } = caller
+  const left = () => Number(deadline.at - clock.unsafeCurrentTimeNanos()) / 1e6
+  const late = () => failure(deadline.late())
+  return left() <= 0 ? Effect.failSync(late) : timeLimit(self, {
+    caller,
+    context: Context.add(context, CurrentDeadline, Option.some(deadline)),
+    limit: left(),
+    onTimeout: late,
+    onEnd: () => {
+      deadline.fired = left() <= 0
+    },
+    then: (exit: Exit.Exit<A, E | E2>) => {
+      const decided = Exit.isSuccess(exit) || Option.isSome(Cause.failureOption(exit.cause))
+      return decided && left() <= 0 ? Effect.failSync(late) : exit
+    }
+  })
+}
+
 /**
  * Gives an effect, and everything in it, so long and no longer. At the deadline whatever runs is interrupted and the
  * result is `Timeout` with scope `Deadline`; an outcome that comes at that very moment is too late as well, so that the
@@ -160,40 +222,75 @@ export const within: {
     duration: Duration.DurationInput,
     options: Options = {}
   ): Effect.Effect<A, E | Timeout, R> => {
-    const total = OptionsOf.finitePositiveDuration("deadline", duration)
-    const reserve = options.reserve === undefined
-      ? Option.none()
-      : Option.some(OptionsOf.finiteDuration("reserve", options.reserve))
-    return asCaller<A, E | Timeout, R>((caller) => {
-      const { clock, context } = caller
-      const now = clock.unsafeCurrentTimeNanos()
-      const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
-      const own = now + Option.getOrThrow(Duration.toNanos(total))
-      const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
-      const late = () => timedOut("Deadline", earlier.total)
-      if (earlier.at <= now) {
-        return Effect.failSync(late)
-      }
-      let fired = false
-      const deadline: Deadline = {
-        at: earlier.at,
-        total: earlier.total,
-        reserve: Option.orElse(reserve, () => outer === undefined ? Option.none() : outer.reserve),
-        expired: () => fired || (outer !== undefined && outer.expired())
-      }
-      return timeLimit(self, {
-        caller,
-        context: Context.add(context, CurrentDeadline, Option.some(deadline)),
-        limit: Number(earlier.at - now) / 1e6,
-        onTimeout: late,
-        onEnd: () => {
-          fired = clock.unsafeCurrentTimeNanos() >= earlier.at
-        },
-        then: (exit: Exit.Exit<A, E | Timeout>) => {
-          const decided = Exit.isSuccess(exit) || Option.isSome(Cause.failureOption(exit.cause))
-          return decided && clock.unsafeCurrentTimeNanos() >= earlier.at ? Effect.failSync(late) : exit
-        }
+    const begin = prepare(duration, options)
+    return asCaller<A, E | Timeout, R>((caller) =>
+      limited(self, begin(caller.context, caller.clock.unsafeCurrentTimeNanos()), caller, identity)
+    )
+  }
+)
+
+/**
+ * Options of `withinStream`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamOptions extends Options {
+  /**
+   * What has to be there in time: the `"first output"` (the first element, or of a chat the first chunk in which the model
+   * says something), since an answer that comes may take as long as it is long; or the `"whole"` stream. Default
+   * `"first output"`.
+   */
+  readonly covers?: "first output" | "whole" | undefined
+}
+
+/**
+ * `within` for a stream. The time begins when the stream is run. Fails with `Timeout` (`Deadline`); throws a `RangeError`
+ * that names a bad option.
+ *
+ * @example
+ * ```ts
+ * import { ChatProvider, Deadline } from "effect-resilience"
+ *
+ * const answer = ChatProvider.stream({ messages: [{ role: "user", content: "Hello" }] }).pipe(
+ *   Deadline.withinStream("10 seconds")
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withinStream: {
+  (
+    duration: Duration.DurationInput,
+    options?: StreamOptions
+  ): <A, E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E | Timeout, R>
+  <A, E, R>(
+    self: Stream.Stream<A, E, R>,
+    duration: Duration.DurationInput,
+    options?: StreamOptions
+  ): Stream.Stream<A, E | Timeout, R>
+} = dual(
+  (args) => Predicate.hasProperty(args[0], Stream.StreamTypeId),
+  <A, E, R>(
+    self: Stream.Stream<A, E, R>,
+    duration: Duration.DurationInput,
+    options: StreamOptions = {}
+  ): Stream.Stream<A, E | Timeout, R> => {
+    const begin = prepare(duration, options)
+    const whole = OptionsOf.oneOf("covers", ["first output", "whole"], options.covers ?? "first output") === "whole"
+    return leased((lease) =>
+      asCaller<Pull<A, E | Timeout>, E | Timeout, R>((caller) => {
+        const deadline = begin(caller.context, caller.clock.unsafeCurrentTimeNanos())
+        const opening = openStream(self, lease.scope, { isOutput })
+        return Effect.map(limited(opening, deadline, caller, identity), (opened) => {
+          lease.atEnd(() => opened.close)
+          const rest = asCaller<Chunk.Chunk<A>, Option.Option<E | Timeout>, never>((caller) =>
+            limited(opened.rest, deadline, caller, Option.some)
+          )
+          return pullsOf(whole ? { first: opened.first, rest } : opened)
+        })
       })
-    })
+    )
   }
 )

@@ -22,7 +22,7 @@ import type * as Stream from "effect/Stream"
 import type { ChatRequest, Service } from "./ChatProvider.js"
 import { ChatProvider } from "./ChatProvider.js"
 import * as CircuitBreaker from "./CircuitBreaker.js"
-import { hasOutput, isChunk } from "./internal/chunks.js"
+import { hasOutput, isOutput } from "./internal/chunks.js"
 import type { Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as OptionsOf from "./runtime/options.js"
@@ -162,8 +162,6 @@ const circuitOptionsOf = (
 interface Built extends Resilience {
   readonly protectChunks: Streams.ProtectStream
 }
-
-const isOutput = (element: unknown): boolean => !isChunk(element) || hasOutput(element)
 
 const build = (settings: Settings, shared: Shared): Built => {
   const protect = Protection.build(settings, shared)

@@ -88,6 +88,9 @@ const outputFields: ReadonlyArray<string> = [
 /** Whether the model said anything; a role, an empty delta and the usage are none of it. */
 export const hasOutput = (chunk: JsonChunk): boolean => someDelta(chunk, outputFields)
 
+/** Whether an element of any stream is what its reader waits for: of a chat's, what the model says; of others, anything. */
+export const isOutput = (element: unknown): boolean => !isChunk(element) || hasOutput(element)
+
 /** Whether it is part of a tool call. */
 export const beganToolCall = (chunk: JsonChunk): boolean => someDelta(chunk, toolFields)
 

@@ -26,7 +26,7 @@ import type { Answered, Links, Patience } from "./chain.js"
 import { ask } from "./chain.js"
 import type { Lease, Opened, Pull } from "./lease.js"
 import { leased } from "./lease.js"
-import { CurrentActivity, openStream, pullsOf } from "./opening.js"
+import { openStream, pullsOf } from "./opening.js"
 import type { Chat } from "./recorder.js"
 import { chatStream, denied, resumed } from "./recorder.js"
 
@@ -184,11 +184,7 @@ class Reader<B> {
 const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | B, CallError>, CallError> =>
   Effect.contextWithEffect((context: Context.Context<never>) => {
     const send = (service: Service, request: ChatRequest) =>
-      Effect.provideService(
-        openStream(service.stream(request), lease.scope, { isOutput: hasOutput, idle: Infinity, target: asked.chat }),
-        CurrentActivity,
-        undefined
-      )
+      openStream(service.stream(request), lease.scope, { isOutput: hasOutput })
     const { request, services, settings } = asked
     return Effect.map(
       asked.around(

@@ -38,9 +38,10 @@ export class Held extends Context.Reference<Held>()("effect-resilience/Held", { 
 /** How a stream is read. */
 export interface Reading<A> {
   readonly isOutput: (element: A) => boolean
-  /** How long nothing may come, in milliseconds. */
-  readonly idle: number
-  readonly target: Target
+  /** How long nothing may come, in milliseconds, for the policy whose attempt it is: what comes is counted then, too. */
+  readonly idle?: number | undefined
+  /** Whom it comes from. */
+  readonly target?: Target | undefined
 }
 
 const outputsIn = <A>(elements: Iterable<A>, isOutput: (element: A) => boolean): number => {
@@ -65,20 +66,24 @@ export const counted = <A, E>(
   })
 
 /** A pull that is counted, and ends with `Timeout` when nothing comes. */
-const limited = <A, E>(pull: Pull<A, E>, reading: Reading<A>, activity: Activity): Pull<A, E | Timeout> =>
+const limited = <A, E>(
+  pull: Pull<A, E>,
+  { idle, isOutput, target }: Reading<A> & { readonly idle: number },
+  activity: Activity
+): Pull<A, E | Timeout> =>
   asCaller((caller) => {
     const now = () => caller.clock.unsafeCurrentTimeNanos()
-    const left = () => activity.left(reading.idle, now())
+    const left = () => activity.left(idle, now())
     activity.beginRead(now())
     return timeLimit(pull, {
       caller,
       context: caller.context,
       limit: Math.max(0, left()),
       more: left,
-      onTimeout: () => Option.some(timedOut("Idle", Duration.millis(reading.idle), reading.target)),
+      onTimeout: () => Option.some(timedOut("Idle", Duration.millis(idle), target)),
       onEnd: () => {},
       then: (exit: Exit.Exit<Chunk.Chunk<A>, Option.Option<E | Timeout>>) => {
-        activity.endRead(now(), Exit.isSuccess(exit) ? outputsIn(exit.value, reading.isOutput) : 0)
+        activity.endRead(now(), Exit.isSuccess(exit) ? outputsIn(exit.value, isOutput) : 0)
         return exit
       }
     })
@@ -145,16 +150,17 @@ export const openStream = <A, E, R>(
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) => {
           const close = (exit: Exit.Exit<unknown, unknown>) => Effect.asVoid(Effect.exit(Scope.close(own, exit)))
-          const known = Context.get(context, CurrentActivity)
+          const { idle } = reading
+          const known = idle === undefined ? undefined : Context.get(context, CurrentActivity)
           const activity = known ?? new Activity(clock.unsafeCurrentTimeNanos())
           const rest = ({ over, pull }: Read<A, E>): Pull<A, E | Timeout> =>
             over
               ? noMore
-              : known === undefined
+              : known === undefined || idle === undefined
               ? pull
-              : reading.idle === Infinity
+              : idle === Infinity
               ? counted(pull, reading.isOutput, known)
-              : limited(pull, reading, known)
+              : limited(pull, { ...reading, idle }, known)
           const begun = Effect.flatMap(
             Scope.extend(Stream.toPull(self), own),
             (pull) => untilOutput(Effect.provide(pull, context), reading.isOutput, activity, clock)
