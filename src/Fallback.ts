@@ -24,7 +24,7 @@ import type { CallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
 import * as RetryBudget from "./RetryBudget.js"
 import type { Links, Patience } from "./runtime/chain.js"
-import { able, ask } from "./runtime/chain.js"
+import { able, ask, defaultPatience } from "./runtime/chain.js"
 import type { AfterCut } from "./runtime/chainStream.js"
 import { streamChain } from "./runtime/chainStream.js"
 import { Held } from "./runtime/opening.js"
@@ -84,8 +84,11 @@ const settingsOf = (options: Options): Settings => ({
   deadline: options.deadline === undefined
     ? undefined
     : OptionsOf.finitePositiveDuration("deadline", options.deadline),
-  patience: OptionsOf.finiteDuration("patience", options.patience ?? "5 seconds"),
-  maxRetryAfter: OptionsOf.positiveDuration("maxRetryAfter", options.maxRetryAfter ?? "60 seconds"),
+  patience: OptionsOf.finiteDuration("patience", options.patience ?? defaultPatience.patience),
+  maxRetryAfter: OptionsOf.positiveDuration(
+    "maxRetryAfter",
+    options.maxRetryAfter ?? defaultPatience.maxRetryAfter
+  ),
   onCut: OptionsOf.oneOf("onCut", ["fail", "continue", "hold"], options.onCut ?? "fail")
 })
 

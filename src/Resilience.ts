@@ -14,17 +14,20 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type { ChatRequest, Service } from "./ChatProvider.js"
-import { ChatProvider } from "./ChatProvider.js"
+import { ChatProvider, Restarted } from "./ChatProvider.js"
 import * as CircuitBreaker from "./CircuitBreaker.js"
 import { hasOutput, isOutput } from "./internal/chunks.js"
 import type { Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
+import { defaultPatience } from "./runtime/chain.js"
+import { streamChain } from "./runtime/chainStream.js"
 import * as OptionsOf from "./runtime/options.js"
 import type { Settings, Shared } from "./runtime/protection.js"
 import * as Protection from "./runtime/protection.js"
@@ -242,6 +245,16 @@ class ResilientProvider implements Service {
       isOutput: hasOutput,
       reasons: asksToReason(request),
       chat: { ...target, request }
+    })
+  }
+  streamWithRestarts(request: ChatRequest) {
+    return streamChain({
+      services: [this],
+      request,
+      settings: defaultPatience,
+      afterCut: { _tag: "Restart", announce: (error) => new Restarted({ error }) },
+      chat: { ...this.targetOf(request), request },
+      around: identity
     })
   }
 }

@@ -28,6 +28,9 @@ export interface Patience {
   readonly maxRetryAfter: Duration.Duration
 }
 
+/** What a chain waits for unless it was told. */
+export const defaultPatience: Patience = { patience: Duration.seconds(5), maxRetryAfter: Duration.seconds(60) }
+
 /** The providers of a chain, in order. */
 export type Links = Arr.NonEmptyReadonlyArray<Service>
 
