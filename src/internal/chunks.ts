@@ -120,3 +120,30 @@ export class Ends {
     return this.ended.size >= this.choices && [...this.ended.values()].every((ended) => ended)
   }
 }
+
+/** What of a streamed answer is no part of the conversation: who gave it, why it ended, what was used. */
+export class Facts {
+  private id: unknown
+  private model: unknown
+  private usage: unknown
+  private readonly reasons = new Map<number, string>()
+
+  note(chunk: JsonChunk): void {
+    this.id = chunk.id ?? this.id
+    this.model = chunk.model ?? this.model
+    this.usage = chunk.usage ?? this.usage
+    chunk.choices.forEach(({ finish_reason: reason, ...choice }, position) => {
+      if (isFilled(reason)) this.reasons.set(indexOf(choice, position), String(reason))
+    })
+  }
+
+  /** In the shape of a whole response. */
+  get response(): JsonObject {
+    return {
+      id: this.id,
+      model: this.model,
+      usage: this.usage,
+      choices: [...this.reasons].sort(([a], [b]) => a - b).map(([, reason]) => ({ finish_reason: reason }))
+    }
+  }
+}

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import { CurrentSinks } from "../CallReport.js"
 import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
+import { isChunk } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { end } from "./attempts.js"
@@ -22,6 +23,7 @@ import type { Lease, Pull } from "./lease.js"
 import * as metrics from "./metrics.js"
 import { pullsOf, readFirst } from "./opening.js"
 import { settle } from "./outcome.js"
+import type { OpenChat } from "./spans.js"
 import { openChat } from "./spans.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -115,6 +117,8 @@ export interface Chat extends Target {
 interface ChatRecording extends Recording<never> {
   /** The first output of a stream arrived. */
   readonly firstOutput: () => void
+  /** A chunk of a stream arrived; only where somebody wants to know. */
+  readonly chunk: OpenChat["chunk"]
 }
 
 const openChatCall = (
@@ -137,6 +141,7 @@ const openChatCall = (
       }
       chat?.firstOutput()
     },
+    chunk: chat?.chunk,
     // The chat last: its attempts end with the call.
     end: (exit) => {
       const ended = call === undefined ? Effect.void : endCall(call, fiber)(exit)
@@ -159,6 +164,7 @@ const openChatAlone = (
   return chat === undefined ? undefined : {
     inside: chat.inside,
     firstOutput: chat.firstOutput,
+    chunk: chat.chunk,
     end: (exit) => {
       chat.end(exit)
       return Effect.void
@@ -211,7 +217,15 @@ const recordedStream = (open: typeof openChatCall) =>
         if (Chunk.some(read.first, isOutput)) {
           recording.firstOutput()
         }
-        return pullsOf(read)
+        const { chunk } = recording
+        return chunk === undefined ? pullsOf(read) : Effect.map(pullsOf(read), (elements) => {
+          for (const element of elements) {
+            if (isChunk(element)) {
+              chunk(element)
+            }
+          }
+          return elements
+        })
       }
     )
   })

@@ -26,6 +26,8 @@ import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../ChatProvider.js"
 import { CurrentDeadline } from "../Deadline.js"
+import type { JsonChunk } from "../internal/chunks.js"
+import { Facts } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { clockOf } from "./caller.js"
 import { chatEnded, firstChunkArrived } from "./metrics.js"
@@ -193,6 +195,8 @@ export interface OpenChat {
   readonly inside: Context.Context<never>
   /** The first output of a stream arrived. */
   readonly firstOutput: () => void
+  /** A chunk of a stream arrived; only where somebody wants to know. */
+  readonly chunk: ((chunk: JsonChunk) => void) | undefined
   readonly end: (exit: Exit.Exit<unknown, unknown>) => void
 }
 
@@ -213,12 +217,18 @@ export const openChat = (
   const tracing = tracingOf(fiber, clock)
   const span = tracing === undefined ? undefined : openSpan(tracing, context, target, request)
   const chat: Chat = { tracing, span, over: false }
+  const facts = new Facts()
+  let streamed = false
   return {
     inside: withSpan(Context.add(context, CurrentChat, chat), span),
     firstOutput: () => {
       const seconds = Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9
       firstChunkArrived(fiber, target, seconds)
       span?.attribute("gen_ai.response.time_to_first_chunk", seconds)
+    },
+    chunk: span === undefined ? undefined : (chunk) => {
+      streamed = true
+      facts.note(chunk)
     },
     end: (exit) => {
       chat.over = true
@@ -227,7 +237,8 @@ export const openChat = (
         chatEnded(fiber, target, settled.outcome, Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9)
       }
       if (tracing !== undefined && span !== undefined) {
-        end(tracing, span, settled, Exit.isSuccess(exit) ? responseAttributes(exit.value) : {})
+        const response = streamed ? facts.response : Exit.isSuccess(exit) ? exit.value : undefined
+        end(tracing, span, settled, responseAttributes(response))
       }
     }
   }
