@@ -118,10 +118,9 @@ export const ask = <A>(
       target: targetOf(service, request),
       readyAt: undefined
     }))
-    for (const skipped of services.filter((service) => !links.some((link) => link.service === service))) {
-      if (round === 0) {
-        yield* denied("unsupported", targetOf(skipped, request))
-      }
+    const skipped = round === 0 ? services.filter((service) => !links.some((link) => link.service === service)) : []
+    for (const service of skipped) {
+      yield* denied("unsupported", targetOf(service, request))
     }
     let link = links[from] ?? links[0]
     let asked = 0
@@ -149,7 +148,8 @@ export const ask = <A>(
         return { link, left, answer: answer.right }
       }
       const error = answer.left
-      if (!isFallbackable(error, { first: asked === 0 })) {
+      // A request that was answered once was no invalid one: what is refused then is how it is gone on with.
+      if (!isFallbackable(error, { first: asked === 0 && round === 0 })) {
         return yield* Effect.fail(error)
       }
       asked += wasSent(error) ? 1 : 0

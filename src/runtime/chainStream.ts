@@ -117,8 +117,9 @@ class Reader<B> {
     const forwarded = overlap === undefined
       ? chunks
       : Chunk.filterMap(chunks, (chunk) => Option.fromNullable(this.joined(chunk, overlap)))
+    const { _tag } = this.asked.afterCut
     for (const chunk of forwarded) {
-      this.delivered += contentOf(chunk)
+      this.delivered += _tag === "Continue" ? contentOf(chunk) : ""
       this.calledTool ||= beganToolCall(chunk)
       this.finished ||= hasFinished(chunk)
     }
@@ -170,8 +171,6 @@ class Reader<B> {
       this.source = pullsOf(answered.right.answer)
       if (afterCut._tag === "Restart") {
         yield* resumed("restart", link.target, answered.right.link.target, error)
-        this.delivered = ""
-        this.calledTool = false
         return Chunk.of(afterCut.announce(error))
       }
       yield* resumed("continuation", link.target, answered.right.link.target, error)

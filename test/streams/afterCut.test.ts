@@ -123,10 +123,12 @@ describe("onCut: continue", () => {
 
   it.effect("a continuation that is refused by one provider is asked of the next", () =>
     Effect.gen(function*() {
-      const provider = yield* scripted("a", cut, clientError("PermissionDenied"))
-      const backup = yield* scripted("b", THE_REST)
-      const seen = yield* read(Fallback.layer(continuing, provider.layer, backup.layer))
-      deepStrictEqual([seen.text, seen.end], [WHOLE, "whole"])
+      for (const reason of ["PermissionDenied", "InvalidRequest"] as const) {
+        const provider = yield* scripted("a", cut, clientError(reason))
+        const backup = yield* scripted("b", THE_REST)
+        const seen = yield* read(Fallback.layer(continuing, provider.layer, backup.layer))
+        deepStrictEqual([seen.text, seen.end], [WHOLE, "whole"])
+      }
     }))
 
   it.effect("it is paid for from the retry budget", () =>

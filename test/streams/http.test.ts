@@ -174,3 +174,30 @@ describe("an answer to a request for a stream", () => {
       deepStrictEqual([text, Either.isLeft(end) ? nameOf(end.left) : "whole"], ["Hi there", "ServerError"])
     }))
 })
+
+describe("an error inside a stream", () => {
+  const shapes: ReadonlyArray<readonly [name: string, frame: unknown, error: string]> = [
+    ["OpenAI's", { error: { message: "x", type: "server_error", code: "server_error" } }, "ServerError"],
+    ["OpenAI's, rate limited", { error: { message: "x", type: "rate_limit_error", code: null } }, "RateLimited"],
+    ["a quota's", { error: { message: "x", code: "insufficient_quota" } }, "ClientError"],
+    ["one with a status for its code", { error: { message: "x", code: 503 } }, "ServerError"],
+    ["one that is a text", { error: "the model crashed" }, "ServerError"],
+    [
+      "OpenRouter's, in a choice",
+      { choices: [{ index: 0, delta: { content: "" }, finish_reason: "error", error: { code: 502, message: "x" } }] },
+      "ServerError"
+    ],
+    ["Anthropic's", { type: "error", error: { type: "overloaded_error", message: "x" } }, "ServerError"],
+    ["the Responses API's", { type: "response.failed", response: { error: { code: "server_error" } } }, "ServerError"],
+    ["Google's", [{ error: { code: 429, status: "RESOURCE_EXHAUSTED", message: "x" } }], "RateLimited"],
+    ["vLLM's", { object: "error", message: "x", type: "BadRequestError", code: 400 }, "ClientError"],
+    ["Bedrock's", { throttlingException: { message: "x" } }, "RateLimited"]
+  ]
+  for (const [name, frame, error] of shapes) {
+    it.scopedLive(`is that error, before the first output and after it: ${name}`, () =>
+      Effect.gen(function*() {
+        const server = yield* serving({ body: frames(frame) }, { body: frames(says("Hi"), frame) })
+        deepStrictEqual([yield* read(openai(server.url)), yield* read(openai(server.url))], [error, error])
+      }))
+  }
+})
