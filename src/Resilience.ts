@@ -161,8 +161,10 @@ const circuitOptionsOf = (
   return withTimeout
 }
 
-/** Policies, and what those of a provider do with its streams. */
+/** Policies, with what the layers of the library need of them besides. */
 interface Built extends Resilience {
+  readonly settings: Settings
+  readonly protectCall: Protection.Protect
   readonly protectChunks: Streams.ProtectStream
 }
 
@@ -171,6 +173,8 @@ const build = (settings: Settings, shared: Shared): Built => {
   const protectChunks = Streams.build(settings, protect)
   return {
     protect: (self, target) => protect(self, target),
+    protectCall: protect,
+    settings,
     protectStream: (self, target = {}) => protectChunks(self, { target, isOutput, reasons: false }),
     protectChunks
   }
@@ -182,7 +186,14 @@ const build = (settings: Settings, shared: Shared): Built => {
  * @since 0.1.0
  * @category constructors
  */
-export const unsafeMake = (options: Options = {}): Resilience => build(settingsOf(options), {})
+export const unsafeMake = (options: Options = {}): Resilience => unsafeBuild(options)
+
+/**
+ * `unsafeMake` for other layers of the library.
+ *
+ * @internal
+ */
+export const unsafeBuild = (options: Options): Built => build(settingsOf(options), {})
 
 /** The registry of the program, if it provides one. */
 const sharedRegistry = Effect.map(Effect.serviceOption(CircuitBreaker.Registry), Option.getOrUndefined)
@@ -207,15 +218,22 @@ const sharedRegistry = Effect.map(Effect.serviceOption(CircuitBreaker.Registry),
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options = {}): Effect.Effect<Resilience> => {
-  const settings = settingsOf(options)
-  return Effect.map(sharedRegistry, (registry) => build(settings, { registry }))
-}
+export const make = (options: Options = {}): Effect.Effect<Resilience> => built(options)
 
 /** Its model thinks before it says anything, and may be silent for long. */
 const asksToReason = ({ reasoning_effort: effort, thinking }: ChatRequest): boolean =>
   (Predicate.isString(effort) && effort !== "none") ||
   (Predicate.isRecord(thinking) && thinking.type !== "disabled")
+
+/**
+ * `make` for other layers of the library.
+ *
+ * @internal
+ */
+export const built = (options: Options): Effect.Effect<Built> => {
+  const settings = settingsOf(options)
+  return Effect.map(sharedRegistry, (registry) => build(settings, { registry }))
+}
 
 /** A provider that has its policies, so that a chain need not add its own. */
 class ResilientProvider implements Service {

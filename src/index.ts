@@ -82,6 +82,13 @@ export * as ProviderError from "./ProviderError.js"
 export * as Resilience from "./Resilience.js"
 
 /**
+ * The same policies as an `HttpClient` transformer, for any Effect program that calls an API.
+ *
+ * @since 0.1.0
+ */
+export * as ResilientHttpClient from "./ResilientHttpClient.js"
+
+/**
  * What a server asked for, as a `Duration`.
  *
  * @since 0.1.0

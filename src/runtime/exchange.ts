@@ -55,7 +55,8 @@ const platformCode = (error: unknown, depth = 0): string | undefined =>
     ? error.code
     : platformCode(error.cause, depth + 1)
 
-const transportError = (
+/** An error of the client, in our terms. */
+export const transportError = (
   error: HttpClientError.HttpClientError,
   target: ProviderError.Target
 ): ProviderError.ProviderError =>

@@ -63,6 +63,21 @@ const exitOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
     onRight: (cause) => Exit.failCause(cause)
   })
 
+/** A stream of pulls that ends the lease, whichever way it ends itself. */
+const reading = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Pull<A, E, R> =>
+  Effect.catchAllCause(
+    pull,
+    (cause) => Effect.uninterruptible(andThen(lease.end(exitOf(cause)), () => Effect.failCause(cause)))
+  )
+
+/** How a stream ended that is closed: nobody read on, unless it is known better. */
+const closed = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> =>
+  Exit.isFailure(exit) ? exit : Exit.interrupt(FiberId.none)
+
+/** A stream of pulls that were opened already, and held by the lease since. */
+export const readLease = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Stream.Stream<A, E, R> =>
+  Stream.fromPull(Effect.as(Effect.addFinalizer((exit) => lease.end(closed(exit))), reading(pull, lease)))
+
 /**
  * A stream of what `open` gives the pulls of. It is opened when the first element is asked for. One that nobody reads on
  * ends as interrupted: that says nothing about whoever was to answer.
@@ -73,17 +88,14 @@ export const leased = <A, E, R>(
   Stream.fromPull(Effect.map(
     Effect.acquireRelease(
       Effect.map(Effect.scope, (scope) => new Lease(scope)),
-      (lease, exit) => lease.end(Exit.isFailure(exit) ? exit : Exit.interrupt(FiberId.none))
+      (lease, exit) => lease.end(closed(exit))
     ),
     (lease) => {
       let pull: Pull<A, E, R> = Effect.flatMap(Effect.mapError(open(lease), Option.some), (opened) => {
         pull = opened
         return opened
       })
-      return Effect.suspend(() =>
-        Effect.catchAllCause(pull, (cause) =>
-          Effect.uninterruptible(andThen(lease.end(exitOf(cause)), () => Effect.failCause(cause))))
-      )
+      return reading(Effect.suspend(() => pull), lease)
     }
   ))
 

@@ -71,9 +71,11 @@ export interface Bounds<R> {
   readonly activity?: Activity | undefined
 }
 
-/** What distinguishes the call that opens a stream from a plain one. */
+/** What distinguishes a call from a plain one. */
 export interface Manner<A> {
-  readonly bounds: <R>(context: Context.Context<R>, now: bigint, clock: Clock.Clock) => Bounds<R>
+  readonly bounds?: (<R>(context: Context.Context<R>, now: bigint, clock: Clock.Clock) => Bounds<R>) | undefined
+  /** Would it do no harm to make the call again after this error? Default: whatever the error. */
+  readonly isSafe?: ((error: unknown) => boolean) | undefined
   /** Until when what the call holds is held if it succeeds, and what to close first then. By default nothing lasts. */
   readonly lasting?: { readonly lease: Lease; readonly close: (value: A) => Effect.Effect<void> } | undefined
 }
@@ -161,11 +163,11 @@ export const build = (settings: Settings, shared: Shared): Protect => {
     maxQueue: Math.min(MAX_QUEUE_MILLIS, settings.attemptTimeout)
   }
 
-  const plain: Manner<unknown> = {
-    bounds: (context, now) => {
-      const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
-      return { context, limit, late: () => ({ scope: "Attempt", after: limit }) }
-    }
+  const plain: Manner<unknown> = {}
+
+  const plainBounds = <R>(context: Context.Context<R>, now: bigint): Bounds<R> => {
+    const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
+    return { context, limit, late: () => ({ scope: "Attempt", after: limit }) }
   }
 
   const attempt = <A, E, R>(
@@ -173,7 +175,7 @@ export const build = (settings: Settings, shared: Shared): Protect => {
     target: Target,
     caller: Caller<R>,
     held: ReadonlyArray<unknown>,
-    { bounds, lasting }: Manner<A>
+    { bounds = plainBounds, lasting }: Manner<A>
   ): Effect.Effect<A, E | Timeout> => {
     const { clock, fiber } = caller
     const startedAt = clock.unsafeCurrentTimeNanos()
@@ -270,6 +272,10 @@ export const build = (settings: Settings, shared: Shared): Protect => {
     manner: Manner<A>
   ): Effect.Effect<A, E | Timeout> =>
     Effect.gen(function*() {
+      if (manner.isSafe?.(error) === false) {
+        yield* denied("not retryable", target)
+        return yield* Effect.fail(told)
+      }
       // The budget is asked last, below: a policy of the user's must not take from it as well.
       const [next, delay, decision] = yield* Effect.provideService(
         policy.step(yield* Clock.currentTimeMillis, error, state),

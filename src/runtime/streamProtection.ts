@@ -39,6 +39,18 @@ export type ProtectStream = <A, E, R>(
   streamed: Streamed<A>
 ) => Stream.Stream<A, E | Raised, R>
 
+/** The bounds of an attempt that may turn out to bring a stream: what comes of it is counted, and its silence measured. */
+export const bodyBounds = (settings: Settings) => <R>(context: Context.Context<R>, now: bigint): Bounds<R> => {
+  const activity = new Activity(now)
+  const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
+  return {
+    context: Context.add(context, CurrentActivity, activity),
+    limit,
+    late: () => ({ scope: "Attempt", after: limit }),
+    activity
+  }
+}
+
 export const build = (settings: Settings, protect: Protect): ProtectStream => {
   const firstTokenOf = (context: Context.Context<never>, reasons: boolean): number =>
     reasons || settings.reasoning

@@ -1,0 +1,214 @@
+/**
+ * One attempt of any HTTP request, classified, with its whole body.
+ *
+ * An `HttpClient` resolves when the headers are there, so a body that stalls or breaks off escapes every policy around it.
+ * Here the body is read inside the attempt, and the response that is handed on has it already. An error status is an error
+ * for the policies and a response for the program: the error remembers the response, and the response the error.
+ */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { EventWatcher } from "../internal/eventWatcher.js"
+import type { CallError, Target } from "../ProviderError.js"
+import * as ProviderError from "../ProviderError.js"
+import { transportError } from "./exchange.js"
+import type { Opened, Pull } from "./lease.js"
+import { noMore } from "./lease.js"
+import { CurrentActivity, openStream } from "./opening.js"
+import { attemptAround } from "./recorder.js"
+
+/** How deep errors may hold each other: ours in that of a client, that in one of a library on top of it. */
+const MAX_DEPTH = 5
+
+const errors = new WeakMap<HttpClientResponse.HttpClientResponse, CallError>()
+const responses = new WeakMap<CallError, HttpClientResponse.HttpClientResponse>()
+
+/** The error of ours in an error, or behind the response that it complains about. */
+export const findCallError = (error: unknown, depth = 0): CallError | undefined => {
+  if (ProviderError.isCallError(error)) {
+    return error
+  }
+  if (depth > MAX_DEPTH || !Predicate.isRecord(error)) {
+    return undefined
+  }
+  const behind = HttpClientError.isHttpClientError(error) && error._tag === "ResponseError"
+    ? errors.get(error.response)
+    : undefined
+  return behind ?? findCallError(error.cause, depth + 1)
+}
+
+/** What the program gets in the place of an error of ours: the response, if there was one, or an error of its client. */
+export const forProgram = (
+  error: CallError,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.RequestError> => {
+  const response = responses.get(error)
+  return response === undefined
+    ? Effect.fail(
+      new HttpClientError.RequestError({ request, reason: "Transport", cause: error, description: error.message })
+    )
+    : Effect.succeed(response)
+}
+
+const bodiless = new Set([204, 205, 304])
+
+/** The response with its body in memory. */
+const withBody = (
+  response: HttpClientResponse.HttpClientResponse,
+  body: ArrayBuffer
+): HttpClientResponse.HttpClientResponse =>
+  HttpClientResponse.fromWeb(
+    response.request,
+    new Response(bodiless.has(response.status) ? null : body, {
+      status: response.status,
+      headers: { ...response.headers }
+    })
+  )
+
+const isJson = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
+  /\bjson\b/.test(headers["content-type"] ?? "")
+
+const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+
+/** What is wrong with a response, if anything is. */
+const judge = (
+  response: HttpClientResponse.HttpClientResponse,
+  body: string,
+  now: number,
+  target: Target
+): CallError | undefined => {
+  const { headers, status } = response
+  if (status >= 400) {
+    return ProviderError.fromResponse({ status, headers, body, now }, target)
+  }
+  if (status >= 300 || body === "" || !isJson(response)) {
+    return undefined
+  }
+  return Option.match(parse(body), {
+    onNone: () => ProviderError.fromResponse({ status, headers, body, now }, target),
+    onSome: (value) => ProviderError.fromInBand(value, { headers, now }, target)
+  })
+}
+
+const read = (
+  response: HttpClientResponse.HttpClientResponse,
+  target: Target
+): Effect.Effect<HttpClientResponse.HttpClientResponse, CallError> =>
+  Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    const body = yield* Effect.mapError(response.arrayBuffer, (error) => transportError(error, target))
+    const whole = withBody(response, body)
+    const error = judge(whole, new TextDecoder().decode(body), now, target)
+    if (error === undefined) {
+      return whole
+    }
+    responses.set(error, whole)
+    errors.set(whole, error)
+    return yield* Effect.fail(error)
+  })
+
+const isEventStream = ({ headers, status }: HttpClientResponse.HttpClientResponse): boolean =>
+  status >= 200 && status < 300 && (headers["content-type"] ?? "").includes("text/event-stream")
+
+/** A piece of a stream of events, handed on as it came. */
+export interface Piece {
+  readonly bytes: Uint8Array
+  /** Does the model say anything in it? */
+  readonly isOutput: boolean
+}
+
+/** The pieces of a stream of events. An error among the events, or an end that comes too early, ends it with ours. */
+const pieces = (
+  response: HttpClientResponse.HttpClientResponse,
+  target: Target
+): Stream.Stream<Piece, CallError> =>
+  Stream.fromPull(Effect.gen(function*() {
+    const { headers } = response
+    const now = yield* Clock.currentTimeMillis
+    const activity = yield* CurrentActivity
+    const pull = yield* Stream.toPull(response.stream)
+    let failure: CallError | undefined
+    const watcher = new EventWatcher((frame) => {
+      failure = ProviderError.fromInBand(frame, { headers, now }, target)
+      return failure !== undefined
+    })
+    const check = () => {
+      failure ??= watcher.overflowed ? ProviderError.malformed(response, target) : undefined
+      return failure === undefined ? noMore : Effect.fail(Option.some(failure))
+    }
+    const ended = () => {
+      watcher.end()
+      failure ??= watcher.isTruncated ? ProviderError.fromTransport({ response }, target) : undefined
+      return check()
+    }
+    const next: Pull<Piece, CallError> = Effect.matchCauseEffect(pull, {
+      onSuccess: (read): Pull<Piece, CallError> =>
+        Effect.clockWith((clock) => {
+          activity?.heard(clock.unsafeCurrentTimeNanos())
+          const taken = Chunk.map(read, (bytes): Piece => {
+            const before = watcher.outputs
+            watcher.push(bytes)
+            return { bytes, isOutput: watcher.outputs > before }
+          })
+          const failed = check()
+          // What the model said before the error goes first.
+          return failed === noMore || Chunk.some(taken, ({ isOutput }) => isOutput) ? Effect.succeed(taken) : failed
+        }),
+      onFailure: (cause) =>
+        Either.match(Cause.failureOrCause(cause), {
+          onLeft: Option.match({
+            onNone: ended,
+            onSome: (error) => Effect.fail(Option.some(failure ?? transportError(error, target)))
+          }),
+          onRight: (cause) => Effect.failCause(cause)
+        })
+    })
+    return Effect.suspend(() => failure === undefined ? next : check())
+  }))
+
+/** What an attempt brings: a response with its body, or one whose body has begun to come. */
+export interface Exchanged {
+  readonly response: HttpClientResponse.HttpClientResponse
+  readonly events?: Opened<Piece, CallError> | undefined
+}
+
+/** Sends the request once. The span of the client says how often it was sent before. */
+export const httpAttempt = <R>(
+  send: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>,
+  target: Target,
+  scope: Scope.Scope,
+  idle: number
+): Effect.Effect<Exchanged, CallError, R> =>
+  Effect.contextWithEffect((context: Context.Context<R>) => {
+    const attempt = attemptAround(context)
+    const resend = attempt?.resend ?? 0
+    return (resend === 0 ? send : Effect.annotateSpans(send, "http.request.resend_count", resend)).pipe(
+      Effect.mapError((error) => findCallError(error) ?? transportError(error, target)),
+      Effect.tap(({ headers, status }) =>
+        Effect.sync(() => {
+          if (attempt !== undefined) {
+            attempt.status = status
+            attempt.requestId = ProviderError.requestIdOf(headers)
+          }
+        })
+      ),
+      Effect.flatMap((response): Effect.Effect<Exchanged, CallError> =>
+        isEventStream(response)
+          ? Effect.map(
+            openStream(pieces(response, target), scope, { isOutput: ({ isOutput }) => isOutput, idle, target }),
+            (events) => ({ response, events })
+          )
+          : Effect.map(read(response, target), (response) => ({ response }))
+      )
+    )
+  })

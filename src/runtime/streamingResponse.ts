@@ -1,0 +1,85 @@
+/** A response whose body has begun to come, and is protected until its end. */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
+import * as Stream from "effect/Stream"
+import type { CallError } from "../ProviderError.js"
+import type { Piece } from "./httpAttempt.js"
+import type { Lease, Pull } from "./lease.js"
+import { readLease } from "./lease.js"
+
+type Error = HttpClientError.ResponseError
+
+/** A response like the original, whose body is what is pulled; the lease ends with it. */
+export class StreamingResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
+  readonly stream: Stream.Stream<Uint8Array, Error>
+
+  constructor(
+    private readonly original: HttpClientResponse.HttpClientResponse,
+    pull: Pull<Piece, CallError>,
+    lease: Lease
+  ) {
+    super()
+    const failure = (cause: CallError) =>
+      new HttpClientError.ResponseError({
+        request: original.request,
+        response: original,
+        reason: "Decode",
+        cause,
+        description: cause.message
+      })
+    this.stream = readLease(pull, lease).pipe(
+      Stream.map(({ bytes }) => bytes),
+      Stream.mapError(failure)
+    )
+  }
+
+  get request() {
+    return this.original.request
+  }
+  get status() {
+    return this.original.status
+  }
+  get headers() {
+    return this.original.headers
+  }
+  get cookies() {
+    return this.original.cookies
+  }
+  get remoteAddress() {
+    return this.original.remoteAddress
+  }
+  private get whole(): Effect.Effect<HttpClientResponse.HttpClientResponse, Error> {
+    return Effect.map(Stream.runCollect(this.stream), (chunks) =>
+      HttpClientResponse.fromWeb(
+        this.request,
+        new Response(new Blob(Chunk.toArray(chunks).map((bytes) => bytes.slice())), {
+          status: this.status,
+          headers: { ...this.headers }
+        })
+      ))
+  }
+  get text() {
+    return Effect.flatMap(this.whole, (response) => response.text)
+  }
+  get json() {
+    return Effect.flatMap(this.whole, (response) => response.json)
+  }
+  get arrayBuffer() {
+    return Effect.flatMap(this.whole, (response) => response.arrayBuffer)
+  }
+  get urlParamsBody() {
+    return Effect.flatMap(this.whole, (response) => response.urlParamsBody)
+  }
+  get formData() {
+    return Effect.flatMap(this.whole, (response) => response.formData)
+  }
+  toJSON(): unknown {
+    return this.original.toJSON()
+  }
+}
