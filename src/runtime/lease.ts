@@ -46,13 +46,18 @@ export class Lease {
     return inner
   }
 
-  /** Ends it, once. To be called by who is uninterruptible. */
+  /**
+   * Ends it, once. To be called by who is uninterruptible. A step that dies (the tracer is the program's) neither keeps the
+   * others from being done, nor hides how the stream ended.
+   */
   end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     if (this.ended) {
       return Effect.void
     }
     this.ended = true
-    return Effect.forEach(this.steps, (step) => Effect.suspend(() => step(exit)), { discard: true })
+    return Effect.forEach(this.steps, (step) => Effect.ignoreLogged(Effect.suspend(() => step(exit))), {
+      discard: true
+    })
   }
 }
 
@@ -65,7 +70,7 @@ const exitOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
 
 /**
  * A stream of what `open` gives the pulls of. It is opened when the first element is asked for. One that nobody reads on
- * ends as interrupted: that says nothing about whoever was to answer.
+ * ends as interrupted, even if it is because the reader failed: that says nothing about whoever was to answer.
  */
 export const leased = <A, E, R>(
   open: (lease: Lease) => Effect.Effect<Pull<A, E, R>, E, R>
@@ -73,7 +78,7 @@ export const leased = <A, E, R>(
   Stream.fromPull(Effect.map(
     Effect.acquireRelease(
       Effect.map(Effect.scope, (scope) => new Lease(scope)),
-      (lease, exit) => lease.end(Exit.isFailure(exit) ? exit : Exit.interrupt(FiberId.none))
+      (lease) => lease.end(Exit.interrupt(FiberId.none))
     ),
     (lease) => {
       let pull: Pull<A, E, R> = Effect.flatMap(Effect.mapError(open(lease), Option.some), (opened) => {
