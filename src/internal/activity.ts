@@ -21,7 +21,8 @@ export class Activity {
   private quietSince = 0n
   private readUntil = 0n
 
-  constructor(now: bigint) {
+  /** @param around that of an attempt in which this one is made, and which hears whatever this one hears */
+  constructor(now: bigint, private readonly around?: Activity) {
     this.heardAt = this.quietSince = this.readUntil = now
   }
 
@@ -44,6 +45,7 @@ export class Activity {
   /** A byte came, whatever it is good for. */
   heard(now: bigint): void {
     this.heardAt = now
+    this.around?.heard(now)
   }
 
   /** How much longer the silence may last, where nothing at all may come for `idle` milliseconds. */

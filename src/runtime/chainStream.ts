@@ -25,7 +25,7 @@ import * as RetryBudget from "../RetryBudget.js"
 import type { Answered, Links, Patience } from "./chain.js"
 import { ask } from "./chain.js"
 import type { Lease, Opened, Pull } from "./lease.js"
-import { leased } from "./lease.js"
+import { leased, noMore } from "./lease.js"
 import { openStream, pullsOf } from "./opening.js"
 import type { Chat } from "./recorder.js"
 import { chatStream, denied, resumed } from "./recorder.js"
@@ -104,7 +104,7 @@ class Reader<B> {
       onFailure: (cause) =>
         Either.match(Cause.failureOrCause(cause), {
           onLeft: Option.match({
-            onNone: (): Pull<ChatChunk | B, CallError> => Effect.fail(Option.none()),
+            onNone: () => this.end(),
             onSome: (error) => this.isWorth(error) ? this.again(error) : Effect.fail(Option.some(error))
           }),
           onRight: (cause) => Effect.failCause(cause)
@@ -124,6 +124,13 @@ class Reader<B> {
       this.finished ||= hasFinished(chunk)
     }
     return forwarded
+  }
+
+  /** A continuation may end without a chunk that says so, and what was held back of it is new after all. */
+  private end(): Pull<ChatChunk, CallError> {
+    const held = this.overlap?.end() ?? ""
+    this.source = noMore
+    return held === "" ? noMore : Effect.succeed(Chunk.of({ choices: [{ index: 0, delta: { content: held } }] }))
   }
 
   private joined(chunk: ChatChunk, overlap: Overlap): ChatChunk | undefined {

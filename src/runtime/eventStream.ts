@@ -114,23 +114,24 @@ class EventStream {
     }
   }
 
-  private readonly more: Pull<Uint8Array, ProviderError> = Effect.suspend(() =>
-    this.body.reader.finished === true
-      ? Effect.timeoutTo(this.body.bytes, {
+  /** After the end, bytes that are no chunk (keep-alives) do not lengthen the wait. */
+  readonly pull: Pull<ChatChunk, ProviderError> = Effect.suspend(() =>
+    this.end === undefined && this.body.reader.finished === true
+      ? Effect.flatten(Effect.timeoutTo(this.next, {
         duration: AFTER_END,
-        onSuccess: (bytes) => bytes,
-        onTimeout: () => Chunk.empty<Uint8Array>()
-      }).pipe(Effect.filterOrFail(Chunk.isNonEmpty, Option.none))
-      : this.body.bytes
+        onSuccess: (chunks): Pull<ChatChunk, ProviderError> => Effect.succeed(chunks),
+        onTimeout: () => noMore
+      }))
+      : this.next
   )
 
-  readonly pull: Pull<ChatChunk, ProviderError> = Effect.suspend(() => {
+  private readonly next: Pull<ChatChunk, ProviderError> = Effect.suspend(() => {
     if (this.end !== undefined) {
       return this.end
     }
     const chunks: Array<ChatChunk> = []
-    const given = () => chunks.length === 0 ? this.pull : Effect.succeed(Chunk.unsafeFromArray(chunks))
-    return Effect.matchCauseEffect(this.more, {
+    const given = () => chunks.length === 0 ? this.next : Effect.succeed(Chunk.unsafeFromArray(chunks))
+    return Effect.matchCauseEffect(this.body.bytes, {
       onSuccess: (bytes) =>
         Effect.flatMap(Effect.clock, (clock) => {
           this.body.activity?.heard(clock.unsafeCurrentTimeNanos())

@@ -46,13 +46,18 @@ export class Lease {
     return inner
   }
 
-  /** Ends it, once. To be called by who is uninterruptible. */
+  /**
+   * Ends it, once. To be called by who is uninterruptible. A step that dies (the tracer is the program's) neither keeps the
+   * others from being done, nor hides how the stream ended.
+   */
   end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     if (this.ended) {
       return Effect.void
     }
     this.ended = true
-    return Effect.forEach(this.steps, (step) => Effect.suspend(() => step(exit)), { discard: true })
+    return Effect.forEach(this.steps, (step) => Effect.ignoreLogged(Effect.suspend(() => step(exit))), {
+      discard: true
+    })
   }
 }
 
@@ -70,17 +75,16 @@ const reading = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Pull<A, E, R> =>
     (cause) => Effect.uninterruptible(andThen(lease.end(exitOf(cause)), () => Effect.failCause(cause)))
   )
 
-/** How a stream ended that is closed: nobody read on, unless it is known better. */
-const closed = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> =>
-  Exit.isFailure(exit) ? exit : Exit.interrupt(FiberId.none)
+/** How a stream ended that was closed before its end: its reader's failure is none of whoever was to answer. */
+const unread = Exit.interrupt(FiberId.none)
 
 /** A stream of pulls that were opened already, and held by the lease since. */
 export const readLease = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Stream.Stream<A, E, R> =>
-  Stream.fromPull(Effect.as(Effect.addFinalizer((exit) => lease.end(closed(exit))), reading(pull, lease)))
+  Stream.fromPull(Effect.as(Effect.addFinalizer(() => lease.end(unread)), reading(pull, lease)))
 
 /**
  * A stream of what `open` gives the pulls of. It is opened when the first element is asked for. One that nobody reads on
- * ends as interrupted: that says nothing about whoever was to answer.
+ * ends as interrupted, even if it is because the reader failed: that says nothing about whoever was to answer.
  */
 export const leased = <A, E, R>(
   open: (lease: Lease) => Effect.Effect<Pull<A, E, R>, E, R>
@@ -88,7 +92,7 @@ export const leased = <A, E, R>(
   Stream.fromPull(Effect.map(
     Effect.acquireRelease(
       Effect.map(Effect.scope, (scope) => new Lease(scope)),
-      (lease, exit) => lease.end(closed(exit))
+      (lease) => lease.end(unread)
     ),
     (lease) => {
       let pull: Pull<A, E, R> = Effect.flatMap(Effect.mapError(open(lease), Option.some), (opened) => {

@@ -10,6 +10,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Stream from "effect/Stream"
 import type { ChatRequest } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
@@ -106,7 +107,7 @@ const aloneStream = <A, E, R>(
     Effect.withFiberRuntime((fiber) => {
       const now = clockOf(fiber).unsafeCurrentTimeNanos()
       const attempt = openAttempt(context, `${target.provider} ${target.model}`, target, now)
-      const activity = new Activity(now)
+      const activity = new Activity(now, Context.get(context, CurrentActivity))
       attempt.activity = activity
       lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
       return Effect.zipRight(
@@ -116,6 +117,33 @@ const aloneStream = <A, E, R>(
       )
     })
   )
+
+/**
+ * A request in the attempt of a policy, whose record ends as the stream does. One that nobody reads on was stopped by the
+ * policy, as a rule, which then says why.
+ */
+const fillStream = <A, E, R>(
+  lease: Lease,
+  open: Effect.Effect<Pull<A, E>, E, R>,
+  attempt: OpenAttempt,
+  isOutput: (element: A) => boolean,
+  target: Target
+): Effect.Effect<Pull<A, E>, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    attempt.target = target
+    lease.atEnd((exit) => Exit.isInterrupted(exit) ? Effect.void : endAttempt(attempt, exit, fiber))
+    const sent = sendIn(open, attempt)
+    if (attempt.activity !== undefined) {
+      return sent
+    }
+    // The policy is one of plain calls, and counts nothing.
+    const activity = new Activity(clockOf(fiber).unsafeCurrentTimeNanos())
+    attempt.activity = activity
+    return Effect.map(
+      Effect.provideService(sent, CurrentActivity, activity),
+      (pull) => counted(pull, isOutput, activity)
+    )
+  })
 
 /** `request` for a stream whose pulls `open` gives once the request is answered. */
 export const requestStream = <A, E, R>(
@@ -137,14 +165,17 @@ export const requestStream = <A, E, R>(
       if (around === undefined) {
         return alone(open)
       }
-      around.requests += 1
-      const keyed = (lease: Lease) => IdempotencyKey.derived(open(lease), around.requests)
-      if (around.requests > 1 || around.superseded || around.call !== Context.get(context, CurrentCall)) {
+      const nth = around.requests += 1
+      const keyed = (lease: Lease) => IdempotencyKey.derived(open(lease), nth)
+      if (nth > 1 || around.superseded || around.call !== Context.get(context, CurrentCall)) {
         return alone(keyed)
       }
-      around.target = target
-      // The policy whose attempt it is ends the record, when the stream does.
-      return inChatStream(lease, { ...target, request }, isOutput, (lease) => sendIn(keyed(lease), around))
+      return inChatStream(
+        lease,
+        { ...target, request },
+        isOutput,
+        (lease) => fillStream(lease, keyed(lease), around, isOutput, target)
+      )
     })
   )
 

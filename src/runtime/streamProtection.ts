@@ -59,7 +59,7 @@ export const build = (settings: Settings, protect: Protect): ProtectStream => {
 
   const manner = <A, E>(lease: Lease, reasons: boolean): Manner<Opened<A, E>> => ({
     bounds: <R>(context: Context.Context<R>, now: bigint, clock: Clock.Clock): Bounds<R> => {
-      const activity = new Activity(now)
+      const activity = new Activity(now, Context.get(context, CurrentActivity))
       const firstToken = firstTokenOf(context, reasons)
       const limit = Math.min(settings.attemptTimeout, firstToken, shareOf(context, now))
       const began = () => activity.firstOutputAt !== undefined
