@@ -82,6 +82,10 @@ class Reader<B> {
   private calledTool = false
   private finished = false
   private overlap: Overlap | undefined
+  /** What cut the answer first. */
+  private cut: CallError | undefined
+  /** Who cut it last, by position. */
+  private cutBy: number | undefined
 
   constructor(
     private readonly asked: Asked<B>,
@@ -105,7 +109,7 @@ class Reader<B> {
         Either.match(Cause.failureOrCause(cause), {
           onLeft: Option.match({
             onNone: () => this.end(),
-            onSome: (error) => this.isWorth(error) ? this.again(error) : Effect.fail(Option.some(error))
+            onSome: (error) => this.isWorth(error) ? this.again(error) : Effect.fail(Option.some(this.cut ?? error))
           }),
           onRight: (cause) => Effect.failCause(cause)
         })
@@ -140,8 +144,9 @@ class Reader<B> {
 
   private isWorth(error: CallError): boolean {
     const { afterCut, request } = this.asked
-    return this.round < MAX_ROUNDS && !this.finished && isCurable(error) && (
-      afterCut._tag === "Restart" || afterCut._tag === "Continue" && !this.calledTool && isContinuable(request)
+    return this.round < MAX_ROUNDS && isCurable(error) && (
+      afterCut._tag === "Restart" ||
+      afterCut._tag === "Continue" && !this.finished && !this.calledTool && isContinuable(request)
     )
   }
 
@@ -154,7 +159,10 @@ class Reader<B> {
   private again(error: CallError): Pull<ChatChunk | B, CallError> {
     const { afterCut, request, services, settings } = this.asked
     const { left, link } = this.opened
-    const cut = Effect.fail(Option.some(error))
+    const cut = Effect.fail(Option.some(this.cut ??= error))
+    // One that ran out of time, or broke what it was to mend, is not asked again while there is another.
+    const passedOver = left > 0 && (error._tag === "Timeout" || this.cutBy === link.position)
+    this.cutBy = link.position
     this.round += 1
     return Effect.gen(this, function*() {
       yield* this.close
@@ -167,8 +175,7 @@ class Reader<B> {
         request,
         settings,
         round: this.round,
-        // One that ran out of time is not asked again while there is another.
-        from: error._tag === "Timeout" && left > 0 ? link.position : link.position - 1,
+        from: passedOver ? link.position : link.position - 1,
         send: (service) => this.send(service, this.requestFor(service))
       }))
       if (Either.isLeft(answered)) {
@@ -178,6 +185,7 @@ class Reader<B> {
       this.source = pullsOf(answered.right.answer)
       if (afterCut._tag === "Restart") {
         yield* resumed("restart", link.target, answered.right.link.target, error)
+        this.cut = undefined
         return Chunk.of(afterCut.announce(error))
       }
       yield* resumed("continuation", link.target, answered.right.link.target, error)
