@@ -30,14 +30,14 @@ import * as Service from "./service.js"
 import type { Calls, Chain } from "./settings.js"
 import * as Settings from "./settings.js"
 import * as Table from "./table.js"
-import { dim, nameOf } from "./text.js"
+import { dim, harmless, nameOf } from "./text.js"
 
 const targetOf = ({ model, service }: Service.Link) => ({ provider: service.provider, model })
 
 /** A model with policies of its own, and a circuit whose transitions are shown. */
 const protectedBy = (policies: Scenes.Policies) => (link: Service.Link) =>
   Layer.unwrapScoped(Effect.gen(function*() {
-    const { backoff, circuit, maxConcurrent } = policies
+    const { backoff, circuit, firstToken, idle, maxConcurrent } = policies
     const circuitBreaker = yield* CircuitBreaker.make({
       name: nameOf(targetOf(link)),
       trip: circuit && CircuitBreaker.consecutiveFailures(circuit.failures),
@@ -46,7 +46,9 @@ const protectedBy = (policies: Scenes.Policies) => (link: Service.Link) =>
     yield* Effect.forkScoped(
       Stream.runForEach(circuitBreaker.transitions, (transition) => Screen.print(Live.transition(transition)))
     )
-    return Service.layer(link).pipe(Resilience.layer({ retry: backoff, circuitBreaker, maxConcurrent }))
+    return Service.layer(link).pipe(
+      Resilience.layer({ retry: backoff, circuitBreaker, maxConcurrent, firstToken, idle })
+    )
   }))
 
 /** A layer for each model, one after the other. */
@@ -54,21 +56,42 @@ export const layer = (
   { links, policies }: Chain
 ): Layer.Layer<ChatProvider.ChatProvider, UsageError, Screen.Screen> => {
   const { budget, deadline, patience } = policies
-  const chain = Fallback.layer({ deadline, patience }, ...Arr.map(links, protectedBy(policies)))
+  // To begin anew is the reader's choice, call by call.
+  const onCut = policies.onCut === "restart" ? undefined : policies.onCut
+  const chain = Fallback.layer({ deadline, patience, onCut }, ...Arr.map(links, protectedBy(policies)))
   return budget === undefined ? chain : Layer.merge(chain, RetryBudget.layer({ ...budget, minPerSecond: 0 }))
 }
 
+/** Who is told what happens in a call. */
+interface Reader<R> {
+  readonly hears: (event: CallReport.Event) => Effect.Effect<void, never, R>
+  /** Of the answer, as it comes. */
+  readonly reads: (piece: string) => Effect.Effect<void, never, R>
+  readonly forgets: Effect.Effect<void, never, R>
+}
+
+/** The whole answer, which the reader gets piece by piece before. */
+const streamed = <R>(request: ChatProvider.ChatRequest, onCut: Scenes.OnCut | undefined, reader: Reader<R>) =>
+  (onCut === "restart" ? ChatProvider.streamWithRestarts(request) : ChatProvider.stream(request)).pipe(
+    Stream.tap((event) =>
+      event instanceof ChatProvider.Restarted
+        ? reader.forgets
+        : reader.reads(harmless(ChatProvider.deltaText(event)))
+    ),
+    ChatProvider.collect
+  )
+
 /** One call: its outcome, and the report of it. */
-const ask = <R>(
-  prompt: string,
+const reported = <R, R2>(
+  call: Effect.Effect<ChatProvider.ChatResponse, CallError, R>,
   user: string | undefined,
-  listener: (event: CallReport.Event) => Effect.Effect<void, never, R>
+  { hears }: Reader<R2>
 ) =>
-  ChatProvider.complete({ messages: [{ role: "user", content: prompt }] }).pipe(
+  call.pipe(
     Effect.map(ChatProvider.text),
     user === undefined ? identity : RetryBudget.withKey(`user:${user}`),
     // A circuit announces its transitions to another fiber. That one speaks first, so that lines keep the order of events.
-    CallReport.observe((event) => Effect.zipRight(Effect.yieldNow(), listener(event))),
+    CallReport.observe((event) => Effect.zipRight(Effect.yieldNow(), hears(event))),
     Effect.either,
     CallReport.collect,
     Effect.flatMap(({ exit, reports }) => Effect.map(exit, (outcome) => ({ outcome, report: reports[0] })))
@@ -90,19 +113,26 @@ const each = <A, E, R>(
 const speaker = (total: number): {
   readonly begins: (index: number, call: Scenes.Call) => Effect.Effect<void, never, Screen.Screen>
   readonly says: (index: number, lines: ReadonlyArray<AnsiDoc>) => Effect.Effect<void, never, Screen.Screen>
+  readonly reads: (index: number, piece: string) => Effect.Effect<void, never, Screen.Screen>
 } => {
   let speaking = total === 1 ? 0 : undefined
-  const print = (index: number, lines: ReadonlyArray<AnsiDoc>, title = Live.titleOf(index + 1, total)) =>
-    Effect.suspend(() => {
-      const titled = speaking === index ? lines : [title, ...lines]
-      speaking = index
-      return Screen.print(...titled)
-    })
+  /** Whoever has the word already needs no title. */
+  const titled = (index: number, title = Live.titleOf(index + 1, total)): ReadonlyArray<AnsiDoc> => {
+    const titles = speaking === index ? [] : [title]
+    speaking = index
+    return titles
+  }
   return {
-    begins: (index, call) => print(index, [], Live.titleOf(index + 1, total, call)),
-    says: (index, lines) => lines.length === 0 ? Effect.void : print(index, lines)
+    begins: (index, call) => Effect.suspend(() => Screen.print(...titled(index, Live.titleOf(index + 1, total, call)))),
+    says: (index, lines) =>
+      lines.length === 0 ? Effect.void : Effect.suspend(() => Screen.print(...titled(index), ...lines)),
+    reads: (index, piece) => piece === "" ? Effect.void : Effect.suspend(() => Screen.say(piece, ...titled(index)))
   }
 }
+
+/** Could it be read above without a break? */
+const wasOfOnePiece = (text: string, report: CallReport.CallReport | undefined): boolean =>
+  text !== "" && report !== undefined && report.continuations === 0 && report.restarts === 0
 
 /** Makes the calls, shows what happens, and gives the answers or errors as they were shown. */
 export const watch = (
@@ -113,17 +143,24 @@ export const watch = (
   Effect.gen(function*() {
     const width = Math.max(...chain.links.map((link) => nameOf(targetOf(link)).length))
     const lines = Live.lines(width)
-    const { begins, says } = speaker(calls.calls.length)
+    const { begins, reads, says } = speaker(calls.calls.length)
     yield* Screen.print(...Settings.lines(chain, calls).map(dim), Doc.empty, Live.heading(width))
 
+    const request = { messages: [{ role: "user", content: prompt }] }
     const several = calls.calls.length > 1
     const watchOne = (call: Scenes.Call, index: number) =>
       Effect.gen(function*() {
         yield* begins(index, call)
-        const end = yield* ask(prompt, call.user, (event) =>
-          event._tag === "AttemptStarted"
-            ? Screen.pass(Live.asking(event, width))
-            : says(index, lines(event)))
+        const reader: Reader<Screen.Screen> = {
+          hears: (event) =>
+            event._tag === "AttemptStarted" ? Screen.pass(Live.asking(event, width)) : says(index, lines(event)),
+          reads: (piece) => reads(index, piece),
+          forgets: says(index, [Live.takenBack])
+        }
+        const asked = calls.stream
+          ? streamed(request, chain.policies.onCut, reader)
+          : ChatProvider.complete(request)
+        const end = yield* reported(asked, call.user, reader)
         if (several && Either.isLeft(end.outcome)) {
           yield* says(index, [Live.noAnswer(end.outcome.left)])
         }
@@ -135,7 +172,10 @@ export const watch = (
       Doc.empty,
       ...several
         ? Table.answers(ends)
-        : Either.match(outcome, { onLeft: Table.failure, onRight: (text) => Table.answer(text, report) }),
+        : Either.match(outcome, {
+          onLeft: (error) => Table.failure(error, report?.timeToFirstChunk !== undefined),
+          onRight: (text) => Table.answer(text, report, calls.stream && wasOfOnePiece(text, report))
+        }),
       Doc.empty,
       ...Table.summary(Arr.filterMap(ends, ({ report }) => Option.fromNullable(report)), took, width)
     )

@@ -65,6 +65,18 @@ const models = Options.text("model").pipe(
   Options.repeated
 )
 
+const stream = Options.boolean("stream").pipe(
+  Options.withDescription("Show the answer as it comes. The scenes about streams do so in any case.")
+)
+
+const onCut = Options.choice("on-cut", Scenes.onCuts).pipe(
+  Options.withDescription(
+    "What becomes of a stream that breaks after its first words: it fails (the default), the rest is asked for, it is " +
+      "held back until it is whole, or it is taken back and begins anew. Implies --stream."
+  ),
+  Options.optional
+)
+
 const description = HelpDoc.blocks([
   HelpDoc.p("Sends a prompt through a chain of models and shows every attempt, wait and fallback as it happens."),
   HelpDoc.p([
@@ -87,10 +99,12 @@ const description = HelpDoc.blocks([
 /** `npm start --scene slow`, without `--` in between: npm takes the option for one of its own and passes on the rest. */
 const refuseWhatNpmKept = Effect.gen(function*() {
   const kept = yield* Effect.all(
-    ["scene", "model"].map((name) => Config.option(Config.string(`npm_config_${name}`)))
+    ["scene", "model", "stream", "on_cut"].map((name) => Config.option(Config.string(`npm_config_${name}`)))
   )
   if (kept.some(Option.isSome)) {
-    return yield* new UsageError({ message: "npm kept an option for itself. Write: npm start -- --scene NAME" })
+    return yield* new UsageError({
+      message: "npm kept an option for itself. Put -- before the options, as in: npm start -- --scene NAME"
+    })
   }
 }).pipe(Effect.catchIf(ConfigError.isConfigError, (error) => new UsageError({ message: `${error}` })))
 
@@ -100,7 +114,14 @@ const watch = (chain: Settings.Chain, calls: Settings.Calls, prompt: string, int
     Effect.provide(Call.layer(chain))
   )
 
-const oneCall: Settings.Calls = { calls: [{}], overlapping: false }
+/** How the answers are asked for, where the command line says so. */
+interface Manner {
+  readonly stream: boolean
+  readonly onCut: Option.Option<Scenes.OnCut>
+}
+
+const policiesOf = (policies: Scenes.Policies, { onCut }: Manner): Scenes.Policies =>
+  Option.match(onCut, { onNone: () => policies, onSome: (onCut) => ({ ...policies, onCut }) })
 
 const mustEndWith =
   (meant: ReadonlyArray<Scenes.Scene["ends"]>) => (outcomes: ReadonlyArray<Either.Either<unknown, unknown>>) =>
@@ -111,19 +132,23 @@ const mustEndWith =
 type Models = Arr.NonEmptyReadonlyArray<string>
 
 /** Has the models of a local server do what the scene says, and watches the calls to them. */
-const play = (scene: Scenes.Scene, prompt: string, models: Models, introduction: string) =>
+const play = (scene: Scenes.Scene, manner: Manner, prompt: string, models: Models, introduction: string) =>
   Effect.gen(function*() {
     const server = yield* FaultServer.make().pipe(
       Effect.mapError(({ message }) => new UsageError({ message: `The local server could not start: ${message}` }))
     )
-    yield* Effect.forEach(models, (model, index) => server.script(model, ...scene.faults[index] ?? []))
+    const { calls = [{}] as const, overlapping = false, stream = manner.stream } = scene
+    yield* Effect.forEach(models, (model, index) => {
+      const faults = Scenes.faultsOf(scene, model, index)
+      // Answers that come at the same time would be read word by word in turns.
+      return server.script(model, ...stream && !overlapping ? Scenes.paced(faults) : faults)
+    })
     const service = { provider: "demo", baseUrl: `${server.url}/v1` }
     const chain = {
       links: Arr.map(models, (model) => ({ service, model })),
-      policies: { ...Scenes.policies, ...scene.policies }
+      policies: policiesOf({ ...Scenes.policies, ...scene.policies }, manner)
     }
-    const { calls = oneCall.calls, overlapping = false } = scene
-    yield* watch(chain, { calls, overlapping }, prompt, [
+    yield* watch(chain, { calls, overlapping, stream }, prompt, [
       title(introduction),
       Doc.text(`Shows     ${scene.shows}`),
       Doc.text(`Look for  ${scene.lookFor}`)
@@ -134,19 +159,24 @@ const play = (scene: Scenes.Scene, prompt: string, models: Models, introduction:
   }).pipe(Effect.scoped)
 
 /** Asks the real services, with waits as long as a program would have them. */
-const callServices = (links: Settings.Chain["links"], missing: ReadonlyArray<string>, prompt: string) => {
-  const policies = {
+const callServices = (
+  links: Settings.Chain["links"],
+  missing: ReadonlyArray<string>,
+  manner: Manner,
+  prompt: string
+) => {
+  const policies = policiesOf({
     deadline: "60 seconds",
     patience: "5 seconds",
     backoff: { base: "1 second", cap: "60 seconds" }
-  } as const
+  }, manner)
   const services = Arr.dedupe(links.map(({ model, service: { apiKey, baseUrl } }) => {
     const key = apiKey === undefined
       ? "without a key, as it is on this machine"
       : `with ${Service.settings[Service.apiOf(model)].key}`
     return `${baseUrl} ${key}`
   }))
-  return watch({ links, policies }, oneCall, prompt, [
+  return watch({ links, policies }, { calls: [{}], overlapping: false, stream: manner.stream }, prompt, [
     ...services.map((service) => title(`Live: calling ${service}.`)),
     ...missing.map((model) => Doc.text(`Not asked: ${needs(model)}`))
   ]).pipe(Effect.flatMap(mustEndWith(["answer"])))
@@ -159,16 +189,17 @@ const where = "a local server that fails on purpose, over real HTTP"
 
 const command = Command.make(
   "npm start --",
-  { scene, models, prompt },
-  ({ models: named, prompt, scene }) =>
+  { scene, models, stream, onCut, prompt },
+  ({ models: named, onCut, prompt, scene, stream }) =>
     Effect.gen(function*() {
       yield* refuseWhatNpmKept
+      const manner = { stream: stream || Option.isSome(onCut), onCut }
       const own = Option.liftPredicate(named, Arr.isNonEmptyArray)
       if (Option.isSome(scene)) {
         const { models = Scenes.models, name } = scene.value
         return Option.isSome(own)
           ? yield* new UsageError({ message: "A scene has models of its own: use --scene or --model, not both." })
-          : yield* play(scene.value, prompt, models, `Scene ${name}: calling ${where}.`)
+          : yield* play(scene.value, manner, prompt, models, `Scene ${name}: calling ${where}.`)
       }
       const models: Models = Option.getOrElse(own, () => Scenes.models)
       const services = yield* Service.fromEnvironment
@@ -181,10 +212,11 @@ const command = Command.make(
         return yield* new UsageError({ message: `Cannot ask ${needs(missing[0])}` })
       }
       if (Arr.isNonEmptyArray(links)) {
-        return yield* callServices(links, missing, prompt)
+        return yield* callServices(links, missing, manner, prompt)
       }
       yield* play(
         Option.isSome(own) ? Scenes.named : Scenes.tour,
+        manner,
         prompt,
         models,
         `Demo: no API key is set, calling ${where}.`

@@ -14,7 +14,7 @@ import type { Attempt, Denial, DeniedBy, Event, WaitReason } from "../CallReport
 import type { Transition } from "../CircuitBreaker.js"
 import type { CallError, Target } from "../ProviderError.js"
 import type { Call } from "./scenes.js"
-import { dim, duration, left, nameOf, nothing, outcomeOf, right, styled, title } from "./text.js"
+import { count, dim, duration, left, nameOf, nothing, outcomeOf, right, styled, title } from "./text.js"
 
 type Asked = Extract<Event, { readonly _tag: "AttemptStarted" }>
 
@@ -40,6 +40,16 @@ export const heading = (width: number): AnsiDoc =>
 export const asking = ({ number, startedAfter, target }: Asked, width: number): AnsiDoc =>
   dim(`${row(`${number}`, duration(startedAfter), nameOf(target), width)}asking …`)
 
+/** What came of a stream, if anything did. */
+const streamFacts = ({ chunks, skippedFrames, timeToFirstChunk }: Attempt): ReadonlyArray<string> => {
+  const facts = [
+    ...chunks === 0 ? [] : [count(chunks, "chunk", "chunks")],
+    ...timeToFirstChunk === undefined ? [] : [`the first after ${duration(timeToFirstChunk)}`],
+    ...skippedFrames === 0 ? [] : [`${count(skippedFrames, "frame", "frames")} that could not be read`]
+  ]
+  return facts.length === 0 ? [] : [facts.join(", ")]
+}
+
 const attemptLines = (attempt: Attempt, width: number): ReadonlyArray<AnsiDoc> => {
   const { error } = attempt
   const outcome = error === undefined ? attempt.outcome : outcomeOf(error)
@@ -50,9 +60,13 @@ const attemptLines = (attempt: Attempt, width: number): ReadonlyArray<AnsiDoc> =
     Doc.text(right(duration(attempt.duration), TOOK)),
     dim(attempt.requestId ?? nothing)
   ])
-  return error?.retryAfter === undefined
-    ? [line]
-    : [line, dim(`${indent}asks for a wait of ${duration(error.retryAfter)} (Retry-After)`)]
+  return [
+    line,
+    ...streamFacts(attempt).map((facts) => dim(indent + facts)),
+    ...error?.retryAfter === undefined
+      ? []
+      : [dim(`${indent}asks for a wait of ${duration(error.retryAfter)} (Retry-After)`)]
+  ]
 }
 
 const why = (denial: Denial): string => {
@@ -115,6 +129,12 @@ export const titleOf = (number: number, total: number, { after, user }: Call = {
       ...user === undefined ? [] : [`by ${user}`]
     ].join(", ")
   )
+
+/** A stream begins anew, and what was shown of it is not part of the answer. */
+export const takenBack: AnsiDoc = styled(
+  `${indent}taken back: forget what came so far, a new answer follows`,
+  Ansi.yellow
+)
 
 /** One of several calls ended with this error. */
 export const noAnswer = (error: CallError): AnsiDoc => styled(`${indent}no answer: ${outcomeOf(error)}`, Ansi.red)

@@ -13,6 +13,11 @@ export const models = ["gpt-4o", "claude-haiku-4-5", "gpt-4o-mini"] as const
 
 type Faults = ReadonlyArray<Fault.Fault>
 
+/** What can become of a stream that breaks after its first output: what a chain does, or a new answer in its place. */
+export const onCuts = ["fail", "continue", "hold", "restart"] as const
+
+export type OnCut = typeof onCuts[number]
+
 /** The policies of a chain, as far as they are not the defaults. */
 export interface Policies {
   /** How long a call may take. */
@@ -27,6 +32,12 @@ export interface Policies {
   readonly budget?: { readonly initial: number; readonly ratio: number }
   /** How many calls may be under way at a time, at each provider. */
   readonly maxConcurrent?: number
+  /** How long a stream may take to its first output. */
+  readonly firstToken?: Duration.DurationInput
+  /** How long a stream may be silent after it. */
+  readonly idle?: Duration.DurationInput
+  /** What becomes of a stream that breaks after it. */
+  readonly onCut?: OnCut
 }
 
 /** One of the calls of a scene. */
@@ -52,10 +63,17 @@ export interface Scene {
   readonly calls?: Arr.NonEmptyReadonlyArray<Call>
   /** Whether a call may begin before the one before it has ended. Default: no. */
   readonly overlapping?: boolean
+  /** Whether it is about streams. Default: only if they are asked for. */
+  readonly stream?: boolean
   /** How its calls are meant to end. */
   readonly ends: "answer" | "error"
   readonly policies?: Partial<Policies>
 }
+
+/** The pause between two words of a stream: fast enough for a scene, and slow enough to see. */
+const WORD = "60 millis"
+
+const begun = "When a stream is cut, what was said so far"
 
 /** What holds for a scene that does not say otherwise: waits short enough to watch. */
 export const policies: Policies = {
@@ -215,8 +233,68 @@ export const scenes: Arr.NonEmptyReadonlyArray<Scene> = [
     overlapping: true,
     ends: "answer",
     policies: { maxConcurrent: 1 }
+  },
+  {
+    name: "stream-cut",
+    shows: "an answer is cut halfway, and the rest of it is asked for.",
+    lookFor: "the provider says it all again, and the reader gets only what is new.",
+    faults: [[
+      Fault.stream({ content: `${begun} is lost again.`, every: WORD, after: 11, then: "cut" }),
+      Fault.stream({ content: `${begun} is kept, and the reader gets the rest.`, every: WORD })
+    ]],
+    stream: true,
+    ends: "answer",
+    policies: { onCut: "continue" }
+  },
+  {
+    name: "stream-stall",
+    shows: "an answer falls silent, and the connection stays open.",
+    lookFor: "Timeout (Idle) after a second of silence, and the next provider says the rest.",
+    faults: [
+      [Fault.stream({ content: `${begun} is lost again.`, every: WORD, after: 10, then: "stall" })],
+      [Fault.stream({ content: `${begun} is kept, and another model says the rest.`, every: WORD })]
+    ],
+    stream: true,
+    ends: "answer",
+    policies: { idle: "1 second", onCut: "continue" }
+  },
+  {
+    name: "stream-slow",
+    shows: "the first provider sends keep-alives, and the first word late.",
+    lookFor: "Timeout (FirstToken) after a second, no retry, and the reader sees one answer only.",
+    faults: [
+      [Fault.stream({ firstAfter: "5 seconds", pings: true })],
+      [Fault.stream({ every: WORD })]
+    ],
+    stream: true,
+    ends: "answer",
+    policies: { firstToken: "1 second" }
+  },
+  {
+    name: "stream-restart",
+    shows: "the provider fails halfway through an answer, and a new one takes its place.",
+    lookFor: "what came so far is taken back, and the answer is whole and of one piece.",
+    faults: [[
+      Fault.stream({ content: "This is the first answer, and", every: WORD, then: "error", after: 6 }),
+      Fault.stream({ content: "This is the second answer, and it is whole.", every: WORD })
+    ]],
+    stream: true,
+    ends: "answer",
+    policies: { onCut: "restart" }
   }
 ]
+
+/** What a model of the local server does that no scene has a word on: it answers well, unless it fails by its name. */
+export const faultsOf = ({ faults }: Scene, model: string, index: number): Faults =>
+  faults[index] ?? (model.startsWith("fault-") ? [] : [Fault.ok()])
+
+/** The same, with the good answers word by word, as models write them. */
+export const paced = (faults: Faults): Faults =>
+  faults.map((fault) =>
+    fault._tag === "Ok"
+      ? Fault.stream({ content: fault.content, usage: fault.usage, firstAfter: fault.delay, every: WORD })
+      : fault
+  )
 
 /** One line for each scene. */
 export const list: Arr.NonEmptyReadonlyArray<string> = Arr.map(

@@ -2,7 +2,7 @@
  * The chain and its policies in words, shown before the first call.
  *
  * Pure: what is set, lines out. The numbers are those the layers are made with; the attempts are the defaults of
- * `RetryPolicy`, which no scene changes.
+ * `RetryPolicy`, which no scene changes, and what a scene leaves open about streams are those of `Resilience`.
  */
 import type * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
@@ -20,6 +20,8 @@ export interface Chain {
 export interface Calls {
   readonly calls: Arr.NonEmptyReadonlyArray<Scenes.Call>
   readonly overlapping: boolean
+  /** Are the answers streams? */
+  readonly stream: boolean
 }
 
 const show = (input: Duration.DurationInput): string => duration(Duration.decode(input))
@@ -40,6 +42,28 @@ const remembering = ({ budget, circuit, maxConcurrent }: Scenes.Policies): Reado
     : [`${count(maxConcurrent, "call", "calls")} at a time at each provider`]
 ]
 
+/** What becomes of a stream that breaks, in words. */
+const meanings: Readonly<Record<Scenes.OnCut, string>> = {
+  fail: "the call ends with the error",
+  continue: "the rest of the answer is asked for",
+  hold: "nothing is shown until the answer is whole",
+  restart: "what came is taken back, a new answer follows"
+}
+
+const streaming = (
+  { links, policies: { firstToken, idle = "15 seconds", onCut = "fail" } }: Chain
+): ReadonlyArray<string> => {
+  const limits = [
+    ...firstToken !== undefined
+      ? [`first token within ${show(firstToken)}`]
+      : links.length > 1
+      ? ["first token within 10 s (not at the last)"]
+      : [],
+    `idle for ${show(idle)} at most`
+  ]
+  return [`Stream    ${limits.join(", ")}`, `          on cut: ${onCut} (${meanings[onCut]})`]
+}
+
 const pace = ({ calls, overlapping }: Calls): string =>
   !overlapping
     ? "one after the other"
@@ -48,7 +72,8 @@ const pace = ({ calls, overlapping }: Calls): string =>
     : "all at once"
 
 /** Lines with their titles in a column. */
-export const lines = ({ links, policies }: Chain, calls: Calls): ReadonlyArray<string> => {
+export const lines = (chain: Chain, calls: Calls): ReadonlyArray<string> => {
+  const { links, policies } = chain
   const { backoff, deadline, patience } = policies
   const [first, ...rest] = [
     [
@@ -63,6 +88,7 @@ export const lines = ({ links, policies }: Chain, calls: Calls): ReadonlyArray<s
     `Chain     ${links.map(({ model }) => `${model} (${Service.apiOf(model)})`).join(" > ")}`,
     `Settings  ${first}`,
     ...rest.map((line) => `          ${line}`),
+    ...calls.stream ? streaming(chain) : [],
     ...calls.calls.length === 1 ? [] : [`Calls     ${calls.calls.length}, ${pace(calls)}`]
   ]
 }

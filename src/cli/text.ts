@@ -35,6 +35,11 @@ export const outcomeOf = (error: CallError): string => {
   return reason === undefined ? error._tag : `${error._tag} (${reason})`
 }
 
+const controlCharacters = /[^\P{Cc}\n\t]/gu
+
+/** What a model wrote, without the control characters, which a terminal would obey. */
+export const harmless = (text: string): string => text.replace(controlCharacters, "")
+
 /** `1 retry`, `2 retries`. */
 export const count = (n: number, one: string, many: string): string => `${n} ${n === 1 ? one : many}`
 

@@ -2,7 +2,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Terminal from "@effect/platform/Terminal"
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertInclude, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { ConfigProvider, Effect, Fiber } from "effect"
+import { ConfigProvider, Effect, Fiber, Schedule } from "effect"
 import * as Fault from "effect-resilience/testing/Fault"
 import * as FaultServer from "effect-resilience/testing/FaultServer"
 import { execFile } from "node:child_process"
@@ -222,7 +222,67 @@ describe("npm start", () => {
     Effect.gen(function*() {
       assertInclude((yield* start(["--verbose"])).said, "There is no option --verbose")
       assertInclude((yield* start(["--scene", "slow", "--model", "gpt-4o"])).said, "not both")
-      assertInclude((yield* start(["slow"], { npm_config_scene: "true" })).said, "npm start -- --scene")
+      for (const kept of ["npm_config_scene", "npm_config_stream", "npm_config_on_cut"]) {
+        assertInclude((yield* start(["slow"], { [kept]: "true" })).said, "npm start -- --scene")
+      }
+      const { said, tag } = yield* start(["--on-cut", "ignore"])
+      assertTrue(tag !== "Success")
+      assertInclude(said, "fail, continue, hold, restart")
+    }))
+
+  it.live("shows a stream word by word, each before the next one is there", () =>
+    Effect.gen(function*() {
+      const server = yield* FaultServer.make()
+      yield* server.script("llama", Fault.stream({ content: "One two three.", after: 2, then: "stall" }))
+      const terminal = TestTerminal.make(false)
+      const environment = { OPENAI_BASE_URL: `${server.url}/v1` }
+      const fiber = yield* Effect.fork(start(["--stream", "--model", "llama"], environment, terminal))
+      yield* Effect.sync(terminal.written).pipe(
+        Effect.repeat({ until: (written) => written.endsWith("  | One two"), schedule: Schedule.spaced("5 millis") })
+      )
+      yield* Fiber.interrupt(fiber)
+      assertInOrder(terminal.written(), ["  | One two\n", "2 chunks", "Interrupted.\n"])
+      yield* server.awaitClosed
+    }).pipe(Effect.scoped))
+
+  it.live("streams from the real services with a key, and shows neither key nor prompt", () =>
+    Effect.gen(function*() {
+      const server = yield* FaultServer.make()
+      const environment = { ANTHROPIC_API_KEY: SECRET_KEY, ANTHROPIC_BASE_URL: server.url }
+      const { shown, tag } = yield* start(["--stream", SECRET_PROMPT], environment, TestTerminal.make(true))
+      strictEqual(tag, "Success")
+      assertInclude(shown, "This is claude-haiku-4-5, answering in the resilience demo.")
+      assertInclude(shown, "8 chunks, the first after")
+      assertInclude(shown, "as it came, above")
+      assertFalse(shown.includes(SECRET_PROMPT))
+      assertFalse(shown.includes(SECRET_KEY))
+    }).pipe(Effect.scoped))
+
+  it.live("does with a stream that breaks what the command line says, and streams then even unasked", () =>
+    Effect.gen(function*() {
+      const cut = (onCut: string) => start(["--model", "fault-stream-cut", "--model", "claude-x", "--on-cut", onCut])
+      const { continued, failed, restarted } = yield* Effect.all(
+        { failed: cut("fail"), continued: cut("continue"), restarted: cut("restart") },
+        { concurrency: "unbounded" }
+      )
+      strictEqual(failed.tag, "CallFailed")
+      assertInOrder(failed.shown, [
+        "  | This is fault-stream-cut,\n",
+        "No whole answer: what came, above, is a part\n  error        ServerError\n  reason       Truncated\n"
+      ])
+      strictEqual(continued.tag, "CallFailed")
+      assertInOrder(continued.shown, ["continued by demo fault-stream-cut\n", "3 continuations"])
+      strictEqual(restarted.tag, "CallFailed")
+      assertInOrder(restarted.shown, ["taken back", "  | This is fault-stream-cut,\n", "3 restarts"])
+    }))
+
+  it.live("holds a stream back until it is whole, also where the scene would have it continued", () =>
+    Effect.gen(function*() {
+      const { shown, tag } = yield* start(["--scene", "stream-cut", "--on-cut", "hold"])
+      strictEqual(tag, "Success")
+      deepStrictEqual(attempts(shown), ["gpt-4o ServerError (Truncated)", "gpt-4o Success"])
+      strictEqual(shown.match(/^ {2}\| .*$/gm)?.length, 1)
+      assertInclude(shown, "  | When a stream is cut, what was said so far is kept, and the reader gets the rest.\n")
     }))
 
   it.live("leaves nothing open when it is interrupted", () =>
@@ -357,6 +417,46 @@ describe("scenes", () => {
         "Call 4 of 4\n               denied by bulkhead",
         "at most (bulkhead), then ask demo gpt-4o-mini\n",
         "4 of 4 calls answered"
+      ]
+    },
+    "stream-cut": {
+      attempts: ["gpt-4o ServerError (Truncated)", "gpt-4o Success"],
+      shows: [
+        "on cut: continue",
+        "  | When a stream is cut, what was said so far is\n",
+        "11 chunks, the first after",
+        "continued by demo gpt-4o\n  |  kept, and the reader gets the rest.\n",
+        "Answer from demo gpt-4o\n  When a stream is cut, what was said so far is kept, and the reader gets the rest.\n",
+        "0 fallbacks, 1 continuation, the first chunk after"
+      ]
+    },
+    "stream-stall": {
+      attempts: ["gpt-4o Timeout (Idle)", "claude-haiku-4-5 Success"],
+      shows: [
+        "idle for 1 s at most",
+        "  | When a stream is cut, what was said so far\n",
+        "continued by demo claude-haiku-4-5\n  |  is kept, and another model says the rest.\n",
+        "Answer from demo gpt-4o and demo claude-haiku-4-5\n  When a stream is cut, what was said so far is kept, and"
+      ]
+    },
+    "stream-slow": {
+      attempts: ["gpt-4o Timeout (FirstToken)", "claude-haiku-4-5 Success"],
+      shows: [
+        "first token within 1 s, idle",
+        "fallback to demo claude-haiku-4-5\n  | This is claude-haiku-4-5, answering in the resilience demo.\n",
+        "Answer from demo claude-haiku-4-5, as it came, above\n",
+        "1 fallback, the first chunk after"
+      ]
+    },
+    "stream-restart": {
+      attempts: ["gpt-4o ServerError (Overloaded)", "gpt-4o Success"],
+      shows: [
+        "on cut: restart",
+        "  | This is the first answer, and\n",
+        "begun anew by demo gpt-4o\n               taken back: forget what came so far, a new answer follows\n",
+        "  | This is the second answer, and it is whole.\n",
+        "Answer from demo gpt-4o\n  This is the second answer, and it is whole.\n",
+        "0 fallbacks, 1 restart, the first chunk after"
       ]
     }
   }

@@ -63,6 +63,28 @@ describe("live", () => {
     ])
   })
 
+  it("shows what came of a stream, if anything did", () => {
+    const error = ProviderError.timedOut("Idle", Duration.seconds(1), target)
+    deepStrictEqual(
+      shown(ended({ outcome: "Timeout", error, chunks: 12, timeToFirstChunk: Duration.millis(35), skippedFrames: 1 })),
+      [
+        "   1     2 ms  openai gpt-4o       200     Timeout (Idle)                 1.23 s  req_1",
+        "               12 chunks, the first after 35 ms, 1 frame that could not be read"
+      ]
+    )
+  })
+
+  it("shows who goes on with a stream that broke, and that what came is taken back when it begins anew", () => {
+    const error = new ProviderError.ServerError({ message: "cut", reason: "Truncated" })
+    const resumed = (how: "continuation" | "restart") =>
+      shown({ _tag: "Resumed", how, from: target, to: target, error })
+    deepStrictEqual(resumed("continuation"), ["               continued by openai gpt-4o"])
+    deepStrictEqual([...resumed("restart"), ...plain([Live.takenBack])], [
+      "               begun anew by openai gpt-4o",
+      "               taken back: forget what came so far, a new answer follows"
+    ])
+  })
+
   it("shows an outcome without an error of the library by its name", () => {
     assertInclude(shown(ended({ outcome: "Interrupted", status: undefined }))[0], "Interrupted")
   })

@@ -40,6 +40,31 @@ describe("screen", () => {
       assertInclude(yield* shownTo(true, [["NO_COLOR", ""]]), "\u001b[")
     }))
 
+  const speak = Effect.gen(function*() {
+    const screen = yield* Screen.Screen
+    yield* screen.say("Hel")
+    yield* screen.say("lo \n\nyou")
+    yield* screen.print(dim("one"))
+    yield* screen.say("")
+    yield* screen.say(" again", dim("two"))
+    yield* screen.print()
+  }).pipe(Effect.provide(Screen.layer))
+
+  it.effect("joins the pieces of a text, marks its lines, and gives other lines a place of their own", () =>
+    Effect.gen(function*() {
+      const { terminal, written } = TestTerminal.make(false)
+      yield* Effect.provideService(speak, Terminal.Terminal, terminal)
+      strictEqual(written(), "  | Hello\n  |\n  | you\none\ntwo\n  |  again\n")
+    }))
+
+  it.effect("erases no piece of a text on a terminal", () =>
+    Effect.gen(function*() {
+      const { terminal, written } = TestTerminal.make(true)
+      yield* Effect.provideService(speak, Terminal.Terminal, terminal)
+      assertInclude(written(), "Hello\n")
+      assertTrue(/you\n[^\n]*one/.test(written()))
+    }))
+
   it.effect("does not mind a reader that has gone", () =>
     Effect.provideService(show, Terminal.Terminal, TestTerminal.closed))
 })

@@ -1,5 +1,5 @@
 import { describe, it } from "@effect/vitest"
-import { assertTrue, deepStrictEqual } from "@effect/vitest/utils"
+import { assertInclude, assertTrue, deepStrictEqual } from "@effect/vitest/utils"
 import { Duration, Either, Redacted } from "effect"
 import type { CallReport } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
@@ -96,6 +96,43 @@ describe("table", () => {
       "  in all                   4         2    4.04 s    300 ms",
       "  2 fallbacks, 5 s from first to last"
     ])
+  })
+
+  it("counts chunks, continuations and restarts where there are any, and says when the first chunk came", () => {
+    const streamed: CallReport.CallReport = {
+      ...report,
+      attempts: [attempt({ chunks: 3 }), attempt({ model: "gpt-4o-mini", chunks: 4 })],
+      continuations: 1,
+      restarts: 2,
+      timeToFirstChunk: Duration.millis(40)
+    }
+    deepStrictEqual(plain(Table.summary([streamed], report.duration, 16)), [
+      "Summary",
+      "                    attempts   retries    worked    waited    chunks  denied by",
+      "  demo gpt-4o              1         0     10 ms    150 ms         3  attempts",
+      "  demo gpt-4o-mini         1         0     10 ms      0 ms         4  -",
+      "  in all                   2         1    2.02 s    150 ms         7",
+      "  1 fallback, 1 continuation, 2 restarts, the first chunk after 40 ms, 2.19 s from first to last"
+    ])
+    const late = { ...streamed, timeToFirstChunk: Duration.seconds(2) }
+    assertInclude(
+      plain(Table.summary([late, report, streamed], report.duration, 16)).join("\n"),
+      "first chunks after 40 ms to 2 s"
+    )
+  })
+
+  it("names everyone who wrote a part of an answer that was continued", () => {
+    const attempts = [attempt({ chunks: 3 }), attempt({}), attempt({ model: "gpt-4o-mini", chunks: 4 })]
+    deepStrictEqual(plain(Table.answer("Hello.", { ...report, attempts, continuations: 1 })), [
+      "Answer from demo gpt-4o and demo gpt-4o-mini",
+      "  Hello."
+    ])
+  })
+
+  it("does not repeat an answer that was read as it came, and says so when only a part of it was", () => {
+    deepStrictEqual(plain(Table.answer("Hello.", report, true)), ["Answer from demo gpt-4o-mini, as it came, above"])
+    const cut = new ProviderError.ServerError({ message: "cut", reason: "Truncated" })
+    deepStrictEqual(plain(Table.failure(cut, true))[0], "No whole answer: what came, above, is a part")
   })
 
   it("shows the answer and who gave it", () => {
