@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { ChatChunk, ChatRequest, Service } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
-import { beganToolCall, contentOf, hasOutput, isChunk } from "../internal/chunks.js"
+import { beganToolCall, contentOf, hasOutput, hasUsage, isChunk } from "../internal/chunks.js"
 import { continuationOf, isContinuable } from "../internal/continuation.js"
 import { Overlap } from "../internal/overlap.js"
 import type { CallError } from "../ProviderError.js"
@@ -71,7 +71,7 @@ const withText = (chunk: ChatChunk, text: string): ChatChunk | undefined => {
     ...chunk,
     choices: [{ ...first, delta: text === "" ? delta : { ...delta, content: text } }, ...others]
   }
-  return hasOutput(changed) || hasFinished(changed) ? changed : undefined
+  return hasOutput(changed) || hasFinished(changed) || hasUsage(changed) ? changed : undefined
 }
 
 /** Reads whoever answers now, and finds somebody else when that breaks. */

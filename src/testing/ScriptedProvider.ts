@@ -91,17 +91,21 @@ type Whole = string | ChatResponse | Effect.Effect<string | ChatResponse, CallEr
 const isWhole = (step: Step): step is Whole =>
   Effect.isEffect(step) || !Predicate.hasProperty(step, Stream.StreamTypeId)
 
-const delta = (content: string, model: string | undefined): ChatChunk => ({
+const delta = (content: string, model: string | undefined, index = 0): ChatChunk => ({
   model,
-  choices: [{ index: 0, delta: { content }, finish_reason: null }]
+  choices: [{ index, delta: { content }, finish_reason: null }]
 })
 
 const asChunks = ({ choices, ...rest }: ChatResponse, model: string | undefined): ReadonlyArray<ChatChunk> => {
-  const [{ finish_reason: finishReason = "stop", message: { content, ...message } }] = choices
+  const said = choices.map(({ finish_reason: finishReason = "stop", message: { content, ...message } }, index) => ({
+    begun: { index, delta: { role: "assistant", ...message }, finish_reason: null },
+    words: (content ?? "").split(/(?<= )/).filter((word) => word !== "").map((word) => delta(word, model, index)),
+    ended: { index, delta: {}, finish_reason: finishReason }
+  }))
   return [
-    { ...rest, choices: [{ index: 0, delta: { role: "assistant", ...message }, finish_reason: null }] },
-    ...(content ?? "").split(/(?<= )/).filter((word) => word !== "").map((word) => delta(word, model)),
-    { ...rest, choices: [{ index: 0, delta: {}, finish_reason: finishReason }] }
+    { ...rest, choices: said.map(({ begun }) => begun) },
+    ...said.flatMap(({ words }) => words),
+    { ...rest, choices: said.map(({ ended }) => ended) }
   ]
 }
 

@@ -1,9 +1,10 @@
 /** What streams promise together with what is around them: their readers, other policies, chains, tracers. */
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Chunk, Effect, Exit, Layer, Stream, Tracer } from "effect"
+import { Chunk, Context, Effect, Exit, FiberRef, Layer, Stream, Tracer } from "effect"
 import { CallReport, ChatProvider, CircuitBreaker, Fallback, Resilience } from "effect-resilience"
 import type { ProviderError } from "effect-resilience"
+import { ScriptedProvider } from "effect-resilience/testing"
 import { OpenAiStream } from "../../src/internal/openAiStream.js"
 import { chunksOf } from "../../src/runtime/eventStream.js"
 import { CurrentActivity } from "../../src/runtime/opening.js"
@@ -86,6 +87,48 @@ describe("a continuation", () => {
       })
       const seen = yield* read(Fallback.layer({ onCut: "continue" }, provider))
       deepStrictEqual([seen.text, seen.end], ["Once upon a time there wasOnce upon", "whole"])
+    }))
+})
+
+describe("a continuation that repeats", () => {
+  it.effect("loses its words, but not the usage that comes with them", () =>
+    Effect.gen(function*() {
+      const usage = { total_tokens: 7 }
+      const repeating = Stream.make(chunk("upon a time "), { ...chunk("there was"), usage }, chunk(" a king"))
+      const provider = yield* scripted("a", texts(["Once upon a time there was"], 0, overloaded()), repeating)
+      const { exit } = yield* simulate(
+        ChatProvider.collect(ChatProvider.stream(request)).pipe(
+          Effect.provide(Fallback.layer({ onCut: "continue" }, provider.layer))
+        )
+      )
+      const answer = yield* exit
+      strictEqual(ChatProvider.text(answer), "Once upon a time there was a king")
+      strictEqual(answer.usage?.total_tokens, 7)
+    }))
+})
+
+describe("a scripted answer", () => {
+  it.effect("with two choices has both of them when it is streamed", () =>
+    Effect.gen(function*() {
+      const { choices: [choice] } = ScriptedProvider.answer("one two")
+      const provider = yield* scripted("a", { choices: [choice, { ...choice, index: 1 }] })
+      const answer = yield* ChatProvider.collect(ChatProvider.stream(request)).pipe(Effect.provide(provider.layer))
+      deepStrictEqual(answer.choices.map(({ message }) => message.content), ["one two", "one two"])
+    }))
+})
+
+describe("what surrounds a stream", () => {
+  it.effect("is seen by every pull, and so is what the pulls change", () =>
+    Effect.gen(function*() {
+      class Name extends Context.Tag("Name")<Name, string>() {}
+      const sum = FiberRef.unsafeMake(0)
+      const { protectStream } = yield* Resilience.make()
+      const names = Stream.mapEffect(Stream.make(1, 2, 3), (n) =>
+        Effect.zipRight(Effect.delay(FiberRef.update(sum, (total) => total + n), 10), Name))
+      const reading = Stream.runCollect(Stream.provideService(protectStream(names), Name, "a"))
+      const { exit } = yield* simulate(Effect.zip(reading, FiberRef.get(sum)))
+      const [read, total] = yield* exit
+      deepStrictEqual([[...read], total], [["a", "a", "a"], 6])
     }))
 })
 
