@@ -81,6 +81,19 @@ export interface Options {
  */
 export const defaultReserve: Duration.Duration = Duration.millis(500)
 
+const unlessMet = (deadline: Deadline | undefined): Deadline | undefined =>
+  deadline instanceof Running && deadline.met ? unlessMet(deadline.outer) : deadline
+
+/**
+ * The deadline that what runs in the context has to keep.
+ *
+ * @internal
+ */
+export const deadlineIn = (context: Context.Context<never>): Option.Option<Deadline> =>
+  Option.flatMap(Context.get(context, CurrentDeadline), (deadline) => Option.fromNullable(unlessMet(deadline)))
+
+const inForce: Effect.Effect<Option.Option<Deadline>> = Effect.map(Effect.context<never>(), deadlineIn)
+
 /** What is left until `at`, never negative. */
 const until = (at: bigint, now: bigint): Duration.Duration => Duration.nanos(at > now ? at - now : 0n)
 
@@ -102,7 +115,7 @@ const until = (at: bigint, now: bigint): Duration.Duration => Duration.nanos(at 
  * @category accessors
  */
 export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect.flatMap(
-  CurrentDeadline,
+  inForce,
   Option.match({
     onNone: () => Effect.succeedNone,
     onSome: (deadline) => Effect.map(Clock.currentTimeNanos, (now) => Option.some(until(deadline.at, now)))
@@ -121,7 +134,7 @@ export const hasTimeFor = (
   reserve: Duration.Duration = defaultReserve
 ): Effect.Effect<boolean> =>
   Effect.flatMap(
-    CurrentDeadline,
+    inForce,
     Option.match({
       onNone: () => Effect.succeed(true),
       onSome: (deadline) =>
@@ -136,11 +149,13 @@ export const hasTimeFor = (
 /** A deadline in force. */
 class Running implements Deadline {
   fired = false
+  /** A stream's, whose first output came in time: it is no business any more of what comes after. */
+  met = false
   constructor(
     readonly at: bigint,
     readonly total: Duration.Duration,
     readonly reserve: Option.Option<Duration.Duration>,
-    private readonly outer: Deadline | undefined
+    readonly outer: Deadline | undefined
   ) {}
   readonly expired = (): boolean => this.fired || (this.outer !== undefined && this.outer.expired())
   readonly late = (): Timeout => timedOut("Deadline", this.total)
@@ -154,7 +169,7 @@ const prepare = (duration: Duration.DurationInput, options: Options) => {
     ? Option.none()
     : Option.some(OptionsOf.finiteDuration("reserve", options.reserve))
   return (context: Context.Context<never>, now: bigint): Running => {
-    const outer = Option.getOrUndefined(Context.get(context, CurrentDeadline))
+    const outer = Option.getOrUndefined(deadlineIn(context))
     const own = now + nanos
     const earlier = outer !== undefined && outer.at < own ? outer : { at: own, total }
     const orOuter = Option.orElse(reserve, () => outer === undefined ? Option.none() : outer.reserve)
@@ -230,6 +245,25 @@ export const within: {
 )
 
 /**
+ * `within` for what opens a stream: once that has succeeded in time, the deadline binds nothing any more.
+ *
+ * @internal
+ */
+export const withinOpening = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  duration: Duration.DurationInput
+): Effect.Effect<A, E | Timeout, R> => {
+  const begin = prepare(duration, {})
+  return asCaller<A, E | Timeout, R>((caller) => {
+    const deadline = begin(caller.context, caller.clock.unsafeCurrentTimeNanos())
+    return Effect.map(limited(self, deadline, caller, identity), (opened) => {
+      deadline.met = true
+      return opened
+    })
+  })
+}
+
+/**
  * Options of `withinStream`.
  *
  * @since 0.1.0
@@ -285,6 +319,7 @@ export const withinStream: {
         const opening = openStream(self, lease.scope, { isOutput })
         return Effect.map(limited(opening, deadline, caller, identity), (opened) => {
           lease.atEnd(() => opened.close)
+          deadline.met = !whole
           const rest = asCaller<Chunk.Chunk<A>, Option.Option<E | Timeout>, never>((caller) =>
             limited(opened.rest, deadline, caller, Option.some)
           )

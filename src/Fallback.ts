@@ -108,9 +108,6 @@ class Chain implements Service {
     const { model = request.model, provider } = this.links[0]
     return { provider, model, request }
   }
-  private within<A>(asked: Effect.Effect<A, CallError>): Effect.Effect<A, CallError> {
-    return this.settings.deadline === undefined ? asked : Deadline.within(asked, this.settings.deadline)
-  }
   complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
     const asked = Effect.map(
       ask({
@@ -123,16 +120,22 @@ class Chain implements Service {
       }),
       ({ answer }) => answer
     )
-    return chatCall(this.within(asked).pipe(RetryBudget.track, IdempotencyKey.once), this.chatOf(request))
+    const { deadline } = this.settings
+    const within = deadline === undefined ? asked : Deadline.within(asked, deadline)
+    return chatCall(within.pipe(RetryBudget.track, IdempotencyKey.once), this.chatOf(request))
   }
   private ask<B = never>(request: ChatRequest, afterCut: AfterCut<B>, held: boolean) {
+    const { deadline } = this.settings
     return streamChain({
       services: this.links,
       request,
       settings: this.settings,
       afterCut,
       chat: this.chatOf(request),
-      around: (opening) => this.within(held ? Effect.provideService(opening, Held, true) : opening)
+      around: (opening) => {
+        const released = held ? Effect.provideService(opening, Held, true) : opening
+        return deadline === undefined ? released : Deadline.withinOpening(released, deadline)
+      }
     })
   }
   stream(request: ChatRequest): Stream.Stream<ChatChunk, CallError> {

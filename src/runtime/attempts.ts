@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { CurrentDeadline } from "../Deadline.js"
+import { deadlineIn } from "../Deadline.js"
 import type { Target } from "../ProviderError.js"
 import { atEnd } from "./bracket.js"
 import type { OpenAttempt, OpenCall } from "./callRecord.js"
@@ -47,7 +47,7 @@ export const openAttempt = (
     : undefined
   const attempt: OpenAttempt = {
     call,
-    deadline: Context.get(context, CurrentDeadline),
+    deadline: deadlineIn(context),
     owner,
     target,
     requests: 0,

@@ -9,7 +9,7 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { CurrentSinks } from "../CallReport.js"
 import type { ChatRequest } from "../ChatProvider.js"
-import { CurrentDeadline } from "../Deadline.js"
+import { deadlineIn } from "../Deadline.js"
 import { isChunk } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
@@ -72,7 +72,7 @@ const callIn = (fiber: AnyFiber, context: Context.Context<never>, target: Target
     sinks,
     counted: around === undefined,
     clock: clockOf(fiber),
-    deadline: Context.get(context, CurrentDeadline),
+    deadline: deadlineIn(context),
     target
   })
   sinks.forEach((sink) => sink.opened((exit) => Effect.suspend(() => endCall(call, fiber)(exit))))

@@ -10,7 +10,7 @@
  * twice: two policies that share a circuit would wait for each other.
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -120,7 +120,7 @@ const untilResumed = (
 
 /** How long one may stand in line before the deadline, leaving what an attempt needs. */
 const untilDeadline: Effect.Effect<Duration.Duration> = Effect.flatMap(
-  Effect.all([Deadline.CurrentDeadline, Deadline.remaining]),
+  Effect.all([Effect.map(Effect.context<never>(), Deadline.deadlineIn), Deadline.remaining]),
   ([deadline, remaining]) =>
     Effect.succeed(Option.match(Option.all([deadline, remaining]), {
       onNone: () => Duration.infinity,
@@ -165,7 +165,7 @@ const outcomeSince = (
   startedAt: bigint,
   context: Context.Context<never>
 ): Outcome => {
-  const deadline = Option.getOrUndefined(Context.get(context, Deadline.CurrentDeadline))
+  const deadline = Option.getOrUndefined(Deadline.deadlineIn(context))
   return deadline !== undefined && Exit.isInterrupted(exit) && deadline.expired() &&
       Number(deadline.at - startedAt) / 1e6 >= Duration.toMillis(deadline.total) / 2
     ? failure(timedOut("Deadline", deadline.total))

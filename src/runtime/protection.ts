@@ -93,7 +93,7 @@ const nanosToMillis = (nanos: bigint): number => Number(nanos) / 1e6
 
 /** While another provider is left under a deadline, an attempt gets half of what remains, in whole milliseconds. */
 export const shareOf = (context: Context.Context<never>, now: bigint): number => {
-  const deadline = Context.get(context, Deadline.CurrentDeadline)
+  const deadline = Deadline.deadlineIn(context)
   return Option.isSome(deadline) && Context.get(context, Alternatives).left > 0
     ? Math.max(0, Math.floor(nanosToMillis(deadline.value.at - now) / 2))
     : Infinity

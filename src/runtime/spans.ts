@@ -25,7 +25,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../ChatProvider.js"
-import { CurrentDeadline } from "../Deadline.js"
+import { deadlineIn } from "../Deadline.js"
 import type { JsonChunk } from "../internal/chunks.js"
 import { Facts } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
@@ -213,7 +213,7 @@ export const openChat = (
   }
   const clock = clockOf(fiber)
   const startedAt = clock.unsafeCurrentTimeNanos()
-  const deadline = Context.get(context, CurrentDeadline)
+  const deadline = deadlineIn(context)
   const tracing = tracingOf(fiber, clock)
   const span = tracing === undefined ? undefined : openSpan(tracing, context, target, request)
   const chat: Chat = { tracing, span, over: false }

@@ -2,7 +2,17 @@ import { describe, it } from "@effect/vitest"
 import { deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Duration, Effect, Either, Option, Stream } from "effect"
 import { ChatProvider, Deadline, Fallback } from "effect-resilience"
-import { badDurations, fromJson, infiniteDurations, nameOf, refuses, simulate, zeroDurations } from "../utils.js"
+import {
+  badDurations,
+  clientError,
+  fromJson,
+  infiniteDurations,
+  nameOf,
+  overloaded,
+  refuses,
+  simulate,
+  zeroDurations
+} from "../utils.js"
 import { read, request, scripted, texts } from "./reading.js"
 
 /** How long it took, and how it ended. */
@@ -61,6 +71,29 @@ describe("withinStream", () => {
       const seen = yield* read(Fallback.layer({ deadline: "8 seconds" }, slow.layer, backup.layer))
       // Half of the deadline for the first, and then the second begins in time and ends after it.
       deepStrictEqual([seen.text, seen.end, seen.at.at(-1)], ["a b c", "whole", 4000 + 9000])
+    }))
+
+  it.effect("has nothing to say any more once it was met: what breaks later may be continued", () =>
+    Effect.gen(function*() {
+      const cut = texts(["one ", "two ", "three "], 4000, overloaded())
+      const chains = [
+        Effect.gen(function*() {
+          const [a, b] = [yield* scripted("a", cut, clientError("PermissionDenied")), yield* scripted("b", "four")]
+          return yield* read(
+            Fallback.layer({ onCut: "continue" }, a.layer, b.layer),
+            ChatProvider.stream(request).pipe(Deadline.withinStream("10 seconds"))
+          )
+        }),
+        Effect.gen(function*() {
+          const [a, b] = [yield* scripted("a", cut, clientError("PermissionDenied")), yield* scripted("b", "four")]
+          return yield* read(Fallback.layer({ onCut: "continue", deadline: "10 seconds" }, a.layer, b.layer))
+        })
+      ]
+      for (const chain of chains) {
+        const seen = yield* chain
+        deepStrictEqual([seen.text, seen.end], ["one two three four", "whole"])
+        strictEqual(seen.report.denials.some(({ by }) => by === "deadline"), false)
+      }
     }))
 
   it.effect("a call that it cuts is reported as timed out", () =>
