@@ -27,15 +27,18 @@ const holdsError = (value: unknown): boolean =>
 /** OpenRouter: generation began and then failed; the error lies inside the choice or nowhere. */
 const failedChoice = (choices: unknown): JsonObject | undefined =>
   Array.isArray(choices)
-    ? choices.filter(isObject).find((choice) => choice["finish_reason"] === "error" || holdsError(choice["error"]))
+    ? choices.find((choice): choice is JsonObject =>
+      isObject(choice) && (choice["finish_reason"] === "error" || holdsError(choice["error"]))
+    )
     : undefined
 
-/** Bedrock's event streams name the exception by the key that holds it. */
+/** Bedrock's event streams name the exception by the key that holds it, and hold nothing else. */
 const namedException = (object: JsonObject): JsonObject | undefined => {
-  const [entry, ...others] = Object.entries(object)
-  return entry !== undefined && others.length === 0 && entry[0].endsWith("Exception") && isObject(entry[1])
-    ? { __type: entry[0], message: entry[1]["message"] }
-    : undefined
+  const keys = Object.keys(object)
+  const [name] = keys
+  if (keys.length !== 1 || name === undefined || !name.endsWith("Exception")) return undefined
+  const exception = object[name]
+  return isObject(exception) ? { __type: name, message: exception["message"] } : undefined
 }
 
 const isMarked = (object: JsonObject): boolean =>

@@ -82,14 +82,23 @@ const unread = Exit.interrupt(FiberId.none)
 export const readLease = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Stream.Stream<A, E, R> =>
   Stream.fromPull(Effect.as(Effect.addFinalizer(() => lease.end(unread)), reading(pull, lease)))
 
+const pulledKey: unique symbol = Symbol("effect-resilience/pulled")
+
+/** A stream that still knows the pulls it is made of. */
+interface Leased<A, E, R> extends Stream.Stream<A, E, R> {
+  readonly [pulledKey]: Effect.Effect<Pull<A, E, R>, never, R | Scope.Scope>
+}
+
+const isLeased = <A, E, R>(stream: Stream.Stream<A, E, R>): stream is Leased<A, E, R> => pulledKey in stream
+
 /**
  * A stream of what `open` gives the pulls of. It is opened when the first element is asked for. One that nobody reads on
  * ends as interrupted, even if it is because the reader failed: that says nothing about whoever was to answer.
  */
 export const leased = <A, E, R>(
   open: (lease: Lease) => Effect.Effect<Pull<A, E, R>, E, R>
-): Stream.Stream<A, E, R> =>
-  Stream.fromPull(Effect.map(
+): Stream.Stream<A, E, R> => {
+  const pulled = Effect.map(
     Effect.acquireRelease(
       Effect.map(Effect.scope, (scope) => new Lease(scope)),
       (lease) => lease.end(unread)
@@ -101,7 +110,17 @@ export const leased = <A, E, R>(
       })
       return reading(Effect.suspend(() => pull), lease)
     }
-  ))
+  )
+  return Object.assign(Stream.fromPull(pulled), { [pulledKey]: pulled })
+}
+
+/**
+ * `Stream.toPull`. What policies go around is mostly a stream that was made here, and to make a stream of its pulls only
+ * to pull from it again would be a good part of what a chunk costs on its way.
+ */
+export const toPull = <A, E, R>(
+  stream: Stream.Stream<A, E, R>
+): Effect.Effect<Pull<A, E, R>, never, R | Scope.Scope> => isLeased(stream) ? stream[pulledKey] : Stream.toPull(stream)
 
 /** A stream that was read up to its first output. */
 export interface Opened<A, E> {

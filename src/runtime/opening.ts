@@ -17,13 +17,13 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { Activity } from "../internal/activity.js"
 import type { Target, Timeout } from "../ProviderError.js"
 import { timedOut } from "../ProviderError.js"
 import { asCaller } from "./caller.js"
 import type { Opened, Pull } from "./lease.js"
-import { noMore } from "./lease.js"
+import { noMore, toPull } from "./lease.js"
 import { timeLimit } from "./timeLimit.js"
 
 /** The activity of the attempt that this runs in, if somebody minds. */
@@ -162,7 +162,7 @@ export const openStream = <A, E, R>(
               ? counted(pull, reading.isOutput, known)
               : limited(pull, { ...reading, idle }, known)
           const begun = Effect.flatMap(
-            Scope.extend(Stream.toPull(self), own),
+            Scope.extend(toPull(self), own),
             (pull) => untilOutput(Effect.provide(pull, context), reading.isOutput, activity, clock)
           ).pipe(Effect.map((read) => ({ first: read.first, rest: rest(read) })))
           const read = Context.get(context, Held)
