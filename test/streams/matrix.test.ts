@@ -6,8 +6,8 @@
  */
 import type { HttpClient } from "@effect/platform"
 import { describe, it } from "@effect/vitest"
-import { deepStrictEqual } from "@effect/vitest/utils"
-import { Array as Arr, Clock, Effect, type Layer, Stream } from "effect"
+import { assertSome, deepStrictEqual } from "@effect/vitest/utils"
+import { Array as Arr, Clock, Effect, Layer, Stream } from "effect"
 import { Anthropic, ChatProvider, Fallback, OpenAi, type ProviderError, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { clients } from "../providerOverHttp.js"
@@ -60,14 +60,11 @@ const play = (one: Case, client: Layer.Layer<HttpClient.HttpClient>) =>
         })
       ),
       Effect.match({ onSuccess: () => "ok", onFailure: nameOf }),
-      Effect.provide(chainOf(one, server)),
-      Effect.provide(client)
+      Effect.provide(Layer.provide(chainOf(one, server), client))
     )
     const took = (yield* Clock.currentTimeMillis) - startedAt
-    yield* server.awaitClosed.pipe(Effect.timeoutFail({
-      duration: "2 seconds",
-      onTimeout: () => new Error(`a connection is left open by ${JSON.stringify(one)}`)
-    }))
+    const closed = yield* Effect.timeoutOption(server.awaitClosed, "2 seconds")
+    assertSome(closed, undefined)
     const models = (yield* server.attempts).map(({ model }) => model)
     const count = (model: string) => models.filter((other) => other === model).length
     const outcome: Outcome = {
@@ -124,8 +121,10 @@ const rows = [
   { providers: 2, strikes: "everywhere" }
 ] as const
 
-/** Eight million characters a request are enough once. */
-const isAffordable = ({ mishap, strikes }: Case) => mishap !== "endless line" || strikes === "once"
+/** Eight million characters a request are enough once, and two silences after each other in one of the modes. */
+const isAffordable = (one: Case) =>
+  (one.mishap !== "endless line" || one.strikes === "once") &&
+  (one.strikes !== "everywhere" || one.mode === "fail" || !isAboutTime(one))
 
 const modes: ReadonlyArray<readonly [Mode, string]> = [
   ["fail", "fails with what cut it, after what was delivered"],

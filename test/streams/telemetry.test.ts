@@ -3,7 +3,7 @@ import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
 import { Duration, Effect, Metric, Stream } from "effect"
-import { ChatProvider, Fallback, Resilience, Telemetry } from "effect-resilience"
+import { CallReport, ChatProvider, Fallback, Resilience, Telemetry } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { overloaded } from "../utils.js"
 import { read, request, scripted, texts } from "./reading.js"
@@ -41,7 +41,9 @@ describe("a report of a stream", () => {
   it.effect("there is none of a stream that is never read", () =>
     Effect.gen(function*() {
       const provider = yield* scripted("a")
-      yield* Effect.provide(Effect.sync(() => ChatProvider.stream(request)), Fallback.layer(provider.layer))
+      const stream = Stream.provideLayer(ChatProvider.stream(request), Fallback.layer(provider.layer))
+      const { reports } = yield* CallReport.collect(Effect.succeed(stream))
+      deepStrictEqual(reports, [])
       deepStrictEqual(yield* provider.asked, [])
     }))
 
