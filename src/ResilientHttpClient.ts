@@ -6,6 +6,10 @@
  * error stays a response. What our policies made of it is found with `callError`. The client underneath should not retry by
  * itself: two loops around each other multiply.
  *
+ * A plain response is handed on once its whole body is there, so that the attempt timeout covers it. A stream of events is
+ * handed on with its first content, up to which it is retried; what comes after passes through byte for byte, and an end
+ * that comes too early, a silence or an error among the events fails the body.
+ *
  * What is sent twice may be carried out twice. A request is sent again after any failure only if that does no harm by its
  * method or because it carries an idempotency key, and else only when the server said that it did nothing. A body that can
  * be read but once is never sent twice.

@@ -3,7 +3,7 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import type { Layer } from "effect"
-import { Chunk, Effect, Either, Stream } from "effect"
+import { Chunk, Effect, Either, Logger, LogLevel, Stream } from "effect"
 import { CallReport, CircuitBreaker, IdempotencyKey, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { failureOf, nameOf, onlyReport } from "./utils.js"
@@ -77,7 +77,7 @@ it.scopedLive("10,000 failing requests leave no connection behind", () =>
     })
     strictEqual((yield* server.attempts).length, 10_000)
     yield* server.awaitClosed
-  }).pipe(Effect.provide(NodeHttpClient.layerUndici)), 60_000)
+  }).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.provide(NodeHttpClient.layerUndici)), 120_000)
 
 describe("what the program sees", () => {
   it.scopedLive("a response that is an error is a response, and callError knows what it means", () =>
@@ -238,6 +238,16 @@ describe("a stream of events", () => {
         }).pipe(Effect.provide(FetchHttpClient.layer)))
     }
   }
+
+  it.scopedLive("that breaks is known by its headers alone, which is all that some libraries keep", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting([Fault.stream({ then: "cut", after: 2 })], options)
+      const response = yield* client.execute(streamed(server))
+      const error = failureOf(yield* Effect.exit(Stream.runDrain(response.stream)))
+      const kept = { response: { status: error.response.status, headers: error.response.headers } }
+      strictEqual(ResilientHttpClient.callError(kept)?._tag, "ServerError")
+      strictEqual(yield* error.response.text, "")
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.scopedLive("passes through as it is, byte for byte", () =>
     Effect.gen(function*() {

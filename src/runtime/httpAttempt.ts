@@ -30,7 +30,8 @@ import { attemptAround } from "./recorder.js"
 /** How deep errors may hold each other: ours in that of a client, that in one of a library on top of it. */
 const MAX_DEPTH = 5
 
-const errors = new WeakMap<HttpClientResponse.HttpClientResponse, CallError>()
+// By the response, and by its headers: libraries make errors of their own that keep nothing else of it.
+const errors = new WeakMap<object, CallError>()
 const responses = new WeakMap<CallError, HttpClientResponse.HttpClientResponse>()
 
 /** The error of ours in an error, or behind the response that it complains about. */
@@ -41,10 +42,33 @@ export const findCallError = (error: unknown, depth = 0): CallError | undefined 
   if (depth > MAX_DEPTH || !Predicate.isRecord(error)) {
     return undefined
   }
-  const behind = HttpClientError.isHttpClientError(error) && error._tag === "ResponseError"
-    ? errors.get(error.response)
+  const { response } = error
+  const behind = Predicate.isRecord(response)
+    ? errors.get(response) ?? (Predicate.isObject(response.headers) ? errors.get(response.headers) : undefined)
     : undefined
   return behind ?? findCallError(error.cause, depth + 1)
+}
+
+/** The response is remembered by the error, and the error by what others keep of the response. */
+const remember = (error: CallError, response: HttpClientResponse.HttpClientResponse): void => {
+  errors.set(response, error)
+  errors.set(response.headers, error)
+}
+
+/** What a body ends with that breaks: an error about a response that has nothing left to read. */
+export const brokenBody = (
+  original: HttpClientResponse.HttpClientResponse,
+  cause: CallError
+): HttpClientError.ResponseError => {
+  const response = withBody(original, new ArrayBuffer(0))
+  remember(cause, response)
+  return new HttpClientError.ResponseError({
+    request: original.request,
+    response,
+    reason: "Decode",
+    cause,
+    description: cause.message
+  })
 }
 
 /** What the program gets in the place of an error of ours: the response, if there was one, or an error of its client. */
@@ -62,17 +86,18 @@ export const forProgram = (
 
 const bodiless = new Set([204, 205, 304])
 
-/** The response with its body in memory. */
+/** The response with its body in memory, and with the same headers whenever one asks for them. */
 const withBody = (
-  response: HttpClientResponse.HttpClientResponse,
+  { headers, request, status }: HttpClientResponse.HttpClientResponse,
   body: ArrayBuffer
 ): HttpClientResponse.HttpClientResponse =>
-  HttpClientResponse.fromWeb(
-    response.request,
-    new Response(bodiless.has(response.status) ? null : body, {
-      status: response.status,
-      headers: { ...response.headers }
-    })
+  Object.defineProperty(
+    HttpClientResponse.fromWeb(
+      request,
+      new Response(bodiless.has(status) ? null : body, { status, headers: { ...headers } })
+    ),
+    "headers",
+    { value: headers }
   )
 
 const isJson = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
@@ -113,7 +138,7 @@ const read = (
       return whole
     }
     responses.set(error, whole)
-    errors.set(whole, error)
+    remember(error, whole)
     return yield* Effect.fail(error)
   })
 

@@ -1,5 +1,5 @@
 /** A response whose body has begun to come, and is protected until its end. */
-import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as Chunk from "effect/Chunk"
@@ -8,6 +8,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Stream from "effect/Stream"
 import type { CallError } from "../ProviderError.js"
 import type { Piece } from "./httpAttempt.js"
+import { brokenBody } from "./httpAttempt.js"
 import type { Lease, Pull } from "./lease.js"
 import { readLease } from "./lease.js"
 
@@ -25,17 +26,9 @@ export class StreamingResponse extends Inspectable.Class implements HttpClientRe
     lease: Lease
   ) {
     super()
-    const failure = (cause: CallError) =>
-      new HttpClientError.ResponseError({
-        request: original.request,
-        response: original,
-        reason: "Decode",
-        cause,
-        description: cause.message
-      })
     this.stream = readLease(pull, lease).pipe(
       Stream.map(({ bytes }) => bytes),
-      Stream.mapError(failure)
+      Stream.mapError((error) => brokenBody(original, error))
     )
   }
 
