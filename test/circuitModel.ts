@@ -259,7 +259,10 @@ export interface System {
 /** What a command lets one see. */
 export type Seen = ReadonlyArray<Answer | string>
 
-/** Runs the commands; what can be seen after each, in order. */
+/**
+ * Runs the commands; what can be seen before the first and after each, in order. The look at the beginning is a reading of
+ * the clock: until there was one, it cannot be seen to go back.
+ */
 export const observe = (system: System, commands: ReadonlyArray<Command>): ReadonlyArray<Seen> => {
   let permits = 0
   let isolations = 0
@@ -298,5 +301,5 @@ export const observe = (system: System, commands: ReadonlyArray<Command>): Reado
         return []
     }
   }
-  return commands.map((command) => [...run(command), system.state])
+  return [[system.state], ...commands.map((command) => [...run(command), system.state])]
 }
