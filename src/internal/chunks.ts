@@ -97,6 +97,9 @@ export const beganToolCall = (chunk: JsonChunk): boolean => someDelta(chunk, too
 /** Whether it says what was used, so far or in all. */
 export const hasUsage = (chunk: JsonChunk): boolean => isObject(chunk["usage"])
 
+/** Whether it says why a choice ended. */
+export const hasFinished = (chunk: JsonChunk): boolean => chunk.choices.some((choice) => isFilled(choice.finish_reason))
+
 /** The text of the first choice. */
 export const contentOf = (chunk: JsonChunk): string =>
   chunk.choices.map((choice, position) => indexOf(choice, position) === 0 ? choice.delta?.content ?? "" : "").join("")

@@ -1,6 +1,6 @@
 import { Ends, hasOutput, isChunk } from "./chunks.js"
 import { isObject, parseJson } from "./json.js"
-import { SseDecoder } from "./sse.js"
+import { MAX_FRAME, SseDecoder } from "./sse.js"
 
 /**
  * What passes by in a stream of events that somebody else will read.
@@ -10,9 +10,6 @@ import { SseDecoder } from "./sse.js"
  * Each protocol says these in its own way: Chat Completions by `finish_reason` and `[DONE]`, Messages by `message_stop`,
  * Responses by `response.completed`. Of a protocol not known here every event counts as output, and any end is a good one.
  */
-
-/** The greatest length of a line, and of the data of an event, in characters. */
-const MAX_FRAME = 8 * 1024 * 1024
 
 /** Events that say that an answer will come, and nothing of it. */
 const silent: ReadonlyArray<unknown> = [

@@ -18,6 +18,9 @@ export interface SseEvent {
   readonly data: string
 }
 
+/** The most characters in a line, and in the data of an event, that an answer of a model is read with. */
+export const MAX_FRAME = 8 * 1024 * 1024
+
 export class SseDecoder {
   /** It drops a byte order mark at the start, and keeps the first bytes of a character until the others come. */
   private readonly decoder = new TextDecoder()

@@ -14,7 +14,7 @@ import { isChunk } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { end } from "./attempts.js"
-import { bracket } from "./bracket.js"
+import { andThen, bracket } from "./bracket.js"
 import type { Caller } from "./caller.js"
 import { clockOf } from "./caller.js"
 import type { OpenCall } from "./callRecord.js"
@@ -79,16 +79,6 @@ const callIn = (fiber: AnyFiber, context: Context.Context<never>, target: Target
   return call
 }
 
-/** Records the effect as one call, unless it is part of one already. `target` is whom it is meant for, if that is known. */
-export const recordCall = <A, E, R>(self: Effect.Effect<A, E, R>, target?: Target): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => {
-    const outside = fiber.currentContext
-    const call = callIn(fiber, outside, target)
-    return call === undefined
-      ? self
-      : bracket(self, { outside, inside: Context.add(outside, CurrentCall, call), onExit: endCall(call, fiber) })
-  })
-
 /** A call that was opened: the context it is made in, and what ends it. */
 export interface Recording<R> {
   readonly inside: Context.Context<R>
@@ -98,11 +88,12 @@ export interface Recording<R> {
 const notOurs = (): Effect.Effect<void> => Effect.void
 
 /**
- * `recordCall` for whoever hands the context on by itself, to what it forks and to what it only does after a failure:
- * the fiber's own context stays as it is, since to change it costs as much as all the rest of recording a call.
+ * Opens a call, unless what the caller does is part of one already. It hands the context on by itself, to what it forks
+ * and to what it only does after a failure: the fiber's own stays as it is, since to change it costs as much as all the
+ * rest of recording a call.
  */
-export const openRecording = <R>({ context, fiber }: Caller<R>, target?: Target): Recording<R> => {
-  const call = callIn(fiber, context, target)
+export const openRecording = <R>({ context, fiber }: Caller<R>): Recording<R> => {
+  const call = callIn(fiber, context, undefined)
   return call === undefined
     ? { inside: context, end: notOurs }
     : { inside: Context.add(context, CurrentCall, call), end: endCall(call, fiber) }
@@ -121,13 +112,15 @@ interface ChatRecording extends Recording<never> {
   readonly chunk: OpenChat["chunk"]
 }
 
-const openChatCall = (
+/** Opens a chat, with a call of its own around it or within the one there is; nothing if it is part of both already. */
+const chatRecording = (withCall: boolean) =>
+(
   fiber: AnyFiber,
   outside: Context.Context<never>,
   { model, provider, request }: Chat
 ): ChatRecording | undefined => {
   const target = { provider, model }
-  const call = callIn(fiber, outside, target)
+  const call = withCall ? callIn(fiber, outside, target) : undefined
   const chat = openChat(fiber, outside, target, request)
   if (call === undefined && chat === undefined) {
     return undefined
@@ -143,34 +136,16 @@ const openChatCall = (
     },
     chunk: chat?.chunk,
     // The chat last: its attempts end with the call.
-    end: (exit) => {
-      const ended = call === undefined ? Effect.void : endCall(call, fiber)(exit)
-      if (ended !== Effect.void) {
-        return Effect.zipRight(ended, Effect.sync(() => chat?.end(exit)))
-      }
-      chat?.end(exit)
-      return Effect.void
-    }
+    end: (exit) =>
+      andThen(call === undefined ? Effect.void : endCall(call, fiber)(exit), () => {
+        chat?.end(exit)
+        return Effect.void
+      })
   }
 }
 
-/** A chat within the call, unless it is part of one already. */
-const openChatAlone = (
-  fiber: AnyFiber,
-  outside: Context.Context<never>,
-  { model, provider, request }: Chat
-): ChatRecording | undefined => {
-  const chat = openChat(fiber, outside, { provider, model }, request)
-  return chat === undefined ? undefined : {
-    inside: chat.inside,
-    firstOutput: chat.firstOutput,
-    chunk: chat.chunk,
-    end: (exit) => {
-      chat.end(exit)
-      return Effect.void
-    }
-  }
-}
+const openChatCall = chatRecording(true)
+const openChatAlone = chatRecording(false)
 
 const recorded = (open: typeof openChatCall) =>
 <A, E, R>(

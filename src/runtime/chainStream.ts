@@ -7,7 +7,6 @@
  * is tried is paid for from the retry budget, and when it fails too, the error that surfaces is the one that cut the
  * answer.
  */
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -16,7 +15,7 @@ import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { ChatChunk, ChatRequest, Service } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
-import { beganToolCall, contentOf, hasOutput, hasUsage, isChunk } from "../internal/chunks.js"
+import { beganToolCall, contentOf, hasFinished, hasOutput, hasUsage, isChunk } from "../internal/chunks.js"
 import { continuationOf, isContinuable } from "../internal/continuation.js"
 import { Overlap } from "../internal/overlap.js"
 import type { CallError } from "../ProviderError.js"
@@ -25,7 +24,7 @@ import * as RetryBudget from "../RetryBudget.js"
 import type { Answered, Links, Patience } from "./chain.js"
 import { ask } from "./chain.js"
 import type { Lease, Opened, Pull } from "./lease.js"
-import { leased, noMore } from "./lease.js"
+import { leased, matchPull, noMore } from "./lease.js"
 import { openStream, pullsOf } from "./opening.js"
 import type { Chat } from "./recorder.js"
 import { chatStream, denied, resumed } from "./recorder.js"
@@ -55,9 +54,6 @@ type OpenedBy = Answered<Opened<ChatChunk, CallError>>
 /** Is another try worth it: neither what the request did wrong, nor what would be the same anywhere? */
 const isCurable = (error: CallError): boolean =>
   error._tag !== "ClientError" && (isRetryable(error) || isFallbackable(error, { first: false }))
-
-const hasFinished = (chunk: ChatChunk): boolean =>
-  chunk.choices.some(({ finish_reason: reason }) => typeof reason === "string" && reason !== "")
 
 /** The chunk of a continuation, with this text for its own; undefined if it says nothing then. */
 const withText = (chunk: ChatChunk, text: string): ChatChunk | undefined => {
@@ -100,19 +96,13 @@ class Reader<B> {
   readonly close: Effect.Effect<void> = Effect.suspend(() => this.opened.answer.close)
 
   readonly pull: Pull<ChatChunk | B, CallError> = Effect.suspend(() =>
-    Effect.matchCauseEffect(this.source, {
-      onSuccess: (chunks): Pull<ChatChunk | B, CallError> => {
+    matchPull(this.source, {
+      onElements: (chunks): Pull<ChatChunk | B, CallError> => {
         const forwarded = this.forward(chunks)
         return Chunk.isEmpty(forwarded) ? this.pull : Effect.succeed(forwarded)
       },
-      onFailure: (cause) =>
-        Either.match(Cause.failureOrCause(cause), {
-          onLeft: Option.match({
-            onNone: () => this.end(),
-            onSome: (error) => this.isWorth(error) ? this.again(error) : Effect.fail(Option.some(this.cut ?? error))
-          }),
-          onRight: (cause) => Effect.failCause(cause)
-        })
+      onEnd: () => this.end(),
+      onError: (error) => this.isWorth(error) ? this.again(error) : Effect.fail(Option.some(this.cut ?? error))
     })
   )
 

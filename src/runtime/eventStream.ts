@@ -6,22 +6,18 @@
  * `[DONE]`) is good to have, but nothing to fail for, nor to wait long for. One frame that cannot be read is skipped,
  * since the end will tell whether the answer is whole; two are no accident.
  */
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { ChatChunk } from "../ChatProvider.js"
 import type { Activity } from "../internal/activity.js"
 import type { Said } from "../internal/chunks.js"
+import { parseJson } from "../internal/json.js"
 import type { SseEvent } from "../internal/sse.js"
-import { SseDecoder } from "../internal/sse.js"
+import { MAX_FRAME, SseDecoder } from "../internal/sse.js"
 import type { ProviderError } from "../ProviderError.js"
 import type { Pull } from "./lease.js"
-import { noMore } from "./lease.js"
-
-/** The greatest length of a line, and of the data of an event, in characters. */
-const MAX_FRAME = 8 * 1024 * 1024
+import { matchPull, noMore } from "./lease.js"
 
 /** How long is waited for what comes after the end. */
 const AFTER_END = "1 second"
@@ -46,16 +42,6 @@ export interface Body {
   /** A frame was left out. */
   readonly onSkipped: () => void
   readonly activity: Activity | undefined
-}
-
-const unreadable = Symbol()
-
-const parse = (data: string): unknown => {
-  try {
-    return JSON.parse(data)
-  } catch {
-    return unreadable
-  }
 }
 
 class EventStream {
@@ -84,12 +70,12 @@ class EventStream {
       this.end = noMore
       return
     }
-    const frame = parse(data)
-    const error = frame === unreadable ? undefined : inBand(frame)
+    const frame = parseJson(data)
+    const error = frame === undefined ? undefined : inBand(frame.value)
     if (error !== undefined) {
       return this.fail(error)
     }
-    const said = frame === unreadable ? "malformed" : reader.next(frame)
+    const said = frame === undefined ? "malformed" : reader.next(frame.value)
     if (said === "ended") {
       this.end = noMore
     } else if (said === "malformed") {
@@ -131,8 +117,15 @@ class EventStream {
     }
     const chunks: Array<ChatChunk> = []
     const given = () => chunks.length === 0 ? this.next : Effect.succeed(Chunk.unsafeFromArray(chunks))
-    return Effect.matchCauseEffect(this.body.bytes, {
-      onSuccess: (bytes) =>
+    const ended = (error: () => ProviderError) => {
+      this.read(this.decoder.end(), chunks)
+      if (this.end === undefined) {
+        this.fail(error())
+      }
+      return given()
+    }
+    return matchPull(this.body.bytes, {
+      onElements: (bytes) =>
         Effect.flatMap(Effect.clock, (clock) => {
           this.body.activity?.heard(clock.unsafeCurrentTimeNanos())
           for (const piece of bytes) {
@@ -140,17 +133,8 @@ class EventStream {
           }
           return given()
         }),
-      onFailure: (cause) =>
-        Either.match(Cause.failureOrCause(cause), {
-          onLeft: (failure) => {
-            this.read(this.decoder.end(), chunks)
-            if (this.end === undefined) {
-              this.fail(Option.getOrElse(failure, this.body.truncated))
-            }
-            return given()
-          },
-          onRight: (cause) => Effect.failCause(cause)
-        })
+      onEnd: () => ended(this.body.truncated),
+      onError: (error) => ended(() => error)
     })
   })
 }

@@ -25,6 +25,7 @@ import type { Pauses } from "../internal/pauses.js"
 import type { CircuitOpen, RateLimited, Target } from "../ProviderError.js"
 import { atCapacity, paused, timedOut } from "../ProviderError.js"
 import { Alternatives } from "./alternatives.js"
+import { andThen } from "./bracket.js"
 import type { Bulkhead } from "./bulkhead.js"
 import type { Caller } from "./caller.js"
 import { both } from "./callRecord.js"
@@ -245,7 +246,7 @@ export class Passage<R> {
     }
     this.permit = permit
     this.startedAt = clock.unsafeCurrentTimeNanos()
-    return permit.counted === Effect.void ? attempt() : Effect.zipRight(permit.counted, Effect.suspend(attempt))
+    return andThen(permit.counted, attempt)
   }
 
   /**

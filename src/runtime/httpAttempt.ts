@@ -8,22 +8,21 @@
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { EventWatcher } from "../internal/eventWatcher.js"
+import { parseJson } from "../internal/json.js"
 import type { CallError, Target } from "../ProviderError.js"
 import * as ProviderError from "../ProviderError.js"
 import { transportError } from "./exchange.js"
 import type { Opened, Pull } from "./lease.js"
-import { noMore } from "./lease.js"
+import { matchPull, noMore } from "./lease.js"
 import { CurrentActivity, openStream } from "./opening.js"
 import { attemptAround } from "./recorder.js"
 
@@ -103,8 +102,6 @@ const withBody = (
 const isJson = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
   /\bjson\b/.test(headers["content-type"] ?? "")
 
-const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
-
 /** What is wrong with a response, if anything is. */
 const judge = (
   response: HttpClientResponse.HttpClientResponse,
@@ -119,10 +116,10 @@ const judge = (
   if (status >= 300 || body === "" || !isJson(response)) {
     return undefined
   }
-  return Option.match(parse(body), {
-    onNone: () => ProviderError.fromResponse({ status, headers, body, now }, target),
-    onSome: (value) => ProviderError.fromInBand(value, { headers, now }, target)
-  })
+  const parsed = parseJson(body)
+  return parsed === undefined
+    ? ProviderError.fromResponse({ status, headers, body, now }, target)
+    : ProviderError.fromInBand(parsed.value, { headers, now }, target)
 }
 
 const read = (
@@ -176,8 +173,8 @@ const pieces = (
       failure ??= watcher.isTruncated ? ProviderError.fromTransport({ response }, target) : undefined
       return check()
     }
-    const next: Pull<Piece, CallError> = Effect.matchCauseEffect(pull, {
-      onSuccess: (read): Pull<Piece, CallError> =>
+    const next: Pull<Piece, CallError> = matchPull(pull, {
+      onElements: (read): Pull<Piece, CallError> =>
         Effect.clockWith((clock) => {
           activity?.heard(clock.unsafeCurrentTimeNanos())
           const taken = Chunk.map(read, (bytes): Piece => {
@@ -189,14 +186,8 @@ const pieces = (
           // What the model said before the error goes first.
           return failed === noMore || Chunk.some(taken, ({ isOutput }) => isOutput) ? Effect.succeed(taken) : failed
         }),
-      onFailure: (cause) =>
-        Either.match(Cause.failureOrCause(cause), {
-          onLeft: Option.match({
-            onNone: ended,
-            onSome: (error) => Effect.fail(Option.some(failure ?? transportError(error, target)))
-          }),
-          onRight: (cause) => Effect.failCause(cause)
-        })
+      onEnd: ended,
+      onError: (error) => Effect.fail(Option.some(failure ?? transportError(error, target)))
     })
     return Effect.suspend(() => failure === undefined ? next : check())
   }))

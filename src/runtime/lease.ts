@@ -20,6 +20,24 @@ import { andThen } from "./bracket.js"
 /** The next elements; fails with none at the end, and with an error otherwise. */
 export type Pull<A, E, R = never> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>, R>
 
+/** What follows on what a pull gives. Defects and interruptions pass. */
+export const matchPull = <A, E, R, B, E2, R2>(
+  pull: Pull<A, E, R>,
+  { onElements, onEnd, onError }: {
+    readonly onElements: (elements: Chunk.Chunk<A>) => Effect.Effect<B, E2, R2>
+    readonly onEnd: () => Effect.Effect<B, E2, R2>
+    readonly onError: (error: E) => Effect.Effect<B, E2, R2>
+  }
+): Effect.Effect<B, E2, R | R2> =>
+  Effect.matchCauseEffect(pull, {
+    onSuccess: onElements,
+    onFailure: (cause) =>
+      Either.match(Cause.failureOrCause(cause), {
+        onLeft: Option.match({ onNone: onEnd, onSome: onError }),
+        onRight: (cause) => Effect.failCause(cause)
+      })
+  })
+
 /** Nothing comes any more. */
 export const noMore: Pull<never, never> = Effect.fail(Option.none())
 

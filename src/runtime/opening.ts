@@ -6,13 +6,11 @@
  * kept, and the rest is pulled from where it was left. Whoever sees bytes that are no elements (keep-alives) tells the
  * attempt's `Activity`, so that a server that hangs is told from one that is slow.
  */
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -23,7 +21,7 @@ import type { Target, Timeout } from "../ProviderError.js"
 import { timedOut } from "../ProviderError.js"
 import { asCaller } from "./caller.js"
 import type { Opened, Pull } from "./lease.js"
-import { noMore, toPull } from "./lease.js"
+import { matchPull, noMore, toPull } from "./lease.js"
 import { timeLimit } from "./timeLimit.js"
 
 /** The activity of the attempt that this runs in, if somebody minds. */
@@ -104,8 +102,8 @@ const untilOutput = <A, E>(
 ): Effect.Effect<Read<A, E>, E> =>
   Effect.suspend(() => {
     activity.beginRead(clock.unsafeCurrentTimeNanos())
-    return Effect.matchCauseEffect(pull, {
-      onSuccess: (elements): Effect.Effect<Read<A, E>, E> => {
+    return matchPull(pull, {
+      onElements: (elements): Effect.Effect<Read<A, E>, E> => {
         const outputs = outputsIn(elements, isOutput)
         const first = Chunk.appendAll(before, elements)
         activity.endRead(clock.unsafeCurrentTimeNanos(), outputs)
@@ -113,26 +111,17 @@ const untilOutput = <A, E>(
           ? Effect.succeed({ first, over: false, pull })
           : untilOutput(pull, isOutput, activity, clock, first)
       },
-      onFailure: (cause): Effect.Effect<Read<A, E>, E> =>
-        Either.match(Cause.failureOrCause(cause), {
-          onLeft: Option.match({
-            onNone: () => Effect.succeed({ first: before, over: true, pull }),
-            onSome: (error) => Effect.fail(error)
-          }),
-          onRight: (cause) => Effect.failCause(cause)
-        })
+      onEnd: () => Effect.succeed({ first: before, over: true, pull }),
+      onError: (error) => Effect.fail(error)
     })
   })
 
 /** All of it, after what was read before. */
 const untilEnd = <A, E>({ first, rest }: Pick<Opened<A, E>, "first" | "rest">): Effect.Effect<Chunk.Chunk<A>, E> =>
-  Effect.matchCauseEffect(rest, {
-    onSuccess: (elements) => untilEnd({ first: Chunk.appendAll(first, elements), rest }),
-    onFailure: (cause): Effect.Effect<Chunk.Chunk<A>, E> =>
-      Either.match(Cause.failureOrCause(cause), {
-        onLeft: Option.match({ onNone: () => Effect.succeed(first), onSome: (error) => Effect.fail(error) }),
-        onRight: (cause) => Effect.failCause(cause)
-      })
+  matchPull(rest, {
+    onElements: (elements) => untilEnd({ first: Chunk.appendAll(first, elements), rest }),
+    onEnd: () => Effect.succeed(first),
+    onError: (error) => Effect.fail(error)
   })
 
 /**

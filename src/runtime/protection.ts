@@ -99,6 +99,12 @@ export const shareOf = (context: Context.Context<never>, now: bigint): number =>
     : Infinity
 }
 
+/** The bounds of an attempt that has the attempt timeout, or its share. */
+export const attemptBounds = (settings: Settings) => <R>(context: Context.Context<R>, now: bigint): Bounds<R> => {
+  const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
+  return { context, limit, late: () => ({ scope: "Attempt", after: limit }) }
+}
+
 /** What decided a wait: the server, unless the backoff was longer than what it asked for and its spread. */
 const reasonOf = (error: unknown, delay: Duration.Duration) => {
   const asked = isCallError(error) && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : undefined
@@ -165,10 +171,7 @@ export const build = (settings: Settings, shared: Shared): Protect => {
 
   const plain: Manner<unknown> = {}
 
-  const plainBounds = <R>(context: Context.Context<R>, now: bigint): Bounds<R> => {
-    const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
-    return { context, limit, late: () => ({ scope: "Attempt", after: limit }) }
-  }
+  const plainBounds = attemptBounds(settings)
 
   const attempt = <A, E, R>(
     self: Effect.Effect<A, E, R>,
@@ -215,8 +218,7 @@ export const build = (settings: Settings, shared: Shared): Protect => {
         return after(end(exit), exit)
       }
     })
-    const started = startAttempt(open)
-    return started === Effect.void ? limited : Effect.zipRight(started, limited)
+    return andThen(startAttempt(open), () => limited)
   }
 
   /** Makes an attempt once it is let in. It `ended` with a success, a defect or an interruption, or it `failed`. */

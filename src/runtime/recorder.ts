@@ -29,7 +29,7 @@ import { attemptSpan, serverOf, withAttemptSpan } from "./spans.js"
 
 export { attemptAround, endAttempt, insideAttempt, openAttempt, startAttempt, withAttempt } from "./attempts.js"
 export type { OpenAttempt } from "./callRecord.js"
-export { type Chat, chatCall, chatStream, openRecording, recordCall } from "./calls.js"
+export { type Chat, chatCall, chatStream, openRecording } from "./calls.js"
 export { denied, fellBack, resumed, waiting } from "./decisions.js"
 
 /** The attempt whose record the request being sent is. */
@@ -65,12 +65,15 @@ const sendIn = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Ef
     return withAttemptSpan(Context.add(context, CurrentRequest, attempt), attempt.span)
   })
 
+/** An attempt of a provider that nobody asks but the program. */
+const openAlone = (context: Context.Context<never>, target: Target, now: bigint): OpenAttempt =>
+  openAttempt(context, `${target.provider} ${target.model}`, target, now)
+
 /** A request that is an attempt by itself. */
 const alone = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E, R> =>
   Effect.contextWithEffect((context: Context.Context<R>) =>
     Effect.withFiberRuntime((fiber) => {
-      const owner = `${target.provider} ${target.model}`
-      const attempt = openAttempt(context, owner, target, clockOf(fiber).unsafeCurrentTimeNanos())
+      const attempt = openAlone(context, target, clockOf(fiber).unsafeCurrentTimeNanos())
       return recordAttempt(sendIn(self, attempt), attempt)
     })
   )
@@ -96,6 +99,20 @@ export const request = <A, E, R>(
       : chatCall(alone(keyed, target), { ...target, request })
   })
 
+/** `sendIn` for a stream that is counted. */
+const sendCounted = <A, E, R>(
+  open: Effect.Effect<Pull<A, E>, E, R>,
+  attempt: OpenAttempt,
+  isOutput: (element: A) => boolean,
+  activity: Activity
+): Effect.Effect<Pull<A, E>, E, R> => {
+  attempt.activity = activity
+  return Effect.map(
+    Effect.provideService(sendIn(open, attempt), CurrentActivity, activity),
+    (pull) => counted(pull, isOutput, activity)
+  )
+}
+
 /** A request that is an attempt by itself, and lasts as long as the lease does. */
 const aloneStream = <A, E, R>(
   lease: Lease,
@@ -106,15 +123,10 @@ const aloneStream = <A, E, R>(
   Effect.contextWithEffect((context: Context.Context<R>) =>
     Effect.withFiberRuntime((fiber) => {
       const now = clockOf(fiber).unsafeCurrentTimeNanos()
-      const attempt = openAttempt(context, `${target.provider} ${target.model}`, target, now)
-      const activity = new Activity(now, Context.get(context, CurrentActivity))
-      attempt.activity = activity
+      const attempt = openAlone(context, target, now)
       lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
-      return Effect.zipRight(
-        startAttempt(attempt),
-        Effect.map(Effect.provideService(sendIn(open, attempt), CurrentActivity, activity), (pull) =>
-          counted(pull, isOutput, activity))
-      )
+      const activity = new Activity(now, Context.get(context, CurrentActivity))
+      return Effect.zipRight(startAttempt(attempt), sendCounted(open, attempt, isOutput, activity))
     })
   )
 
@@ -132,17 +144,10 @@ const fillStream = <A, E, R>(
   Effect.withFiberRuntime((fiber) => {
     attempt.target = target
     lease.atEnd((exit) => Exit.isInterrupted(exit) ? Effect.void : endAttempt(attempt, exit, fiber))
-    const sent = sendIn(open, attempt)
-    if (attempt.activity !== undefined) {
-      return sent
-    }
-    // The policy is one of plain calls, and counts nothing.
-    const activity = new Activity(clockOf(fiber).unsafeCurrentTimeNanos())
-    attempt.activity = activity
-    return Effect.map(
-      Effect.provideService(sent, CurrentActivity, activity),
-      (pull) => counted(pull, isOutput, activity)
-    )
+    // A policy of plain calls counts nothing.
+    return attempt.activity === undefined
+      ? sendCounted(open, attempt, isOutput, new Activity(clockOf(fiber).unsafeCurrentTimeNanos()))
+      : sendIn(open, attempt)
   })
 
 /** `request` for a stream whose pulls `open` gives once the request is answered. */

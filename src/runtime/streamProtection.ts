@@ -15,7 +15,7 @@ import type { Lease, Opened } from "./lease.js"
 import { leased } from "./lease.js"
 import { CurrentActivity, Held, openStream, pullsOf } from "./opening.js"
 import type { Bounds, Manner, Protect, Settings } from "./protection.js"
-import { shareOf } from "./protection.js"
+import { attemptBounds, shareOf } from "./protection.js"
 import type { Raised } from "./raised.js"
 import type { Chat } from "./recorder.js"
 import { chatStream } from "./recorder.js"
@@ -42,13 +42,7 @@ export type ProtectStream = <A, E, R>(
 /** The bounds of an attempt that may turn out to bring a stream: what comes of it is counted, and its silence measured. */
 export const bodyBounds = (settings: Settings) => <R>(context: Context.Context<R>, now: bigint): Bounds<R> => {
   const activity = new Activity(now)
-  const limit = Math.min(settings.attemptTimeout, shareOf(context, now))
-  return {
-    context: Context.add(context, CurrentActivity, activity),
-    limit,
-    late: () => ({ scope: "Attempt", after: limit }),
-    activity
-  }
+  return { ...attemptBounds(settings)(Context.add(context, CurrentActivity, activity), now), activity }
 }
 
 export const build = (settings: Settings, protect: Protect): ProtectStream => {

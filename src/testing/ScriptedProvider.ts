@@ -17,7 +17,7 @@ import * as Stream from "effect/Stream"
 import type { ChatChunk, ChatRequest, ChatResponse, Service } from "../ChatProvider.js"
 import { ChatProvider, collect } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
-import { hasOutput } from "../internal/chunks.js"
+import { hasFinished, hasOutput } from "../internal/chunks.js"
 import type { CallError } from "../ProviderError.js"
 import type { Lease } from "../runtime/lease.js"
 import { request as recordRequest, requestStream } from "../runtime/recorder.js"
@@ -121,7 +121,7 @@ const playStream = (
     return script.pipe(
       Stream.map((piece) => {
         const chunk = typeof piece === "string" ? delta(piece, model) : piece
-        ended ||= chunk.choices.some((choice) => typeof choice.finish_reason === "string")
+        ended ||= hasFinished(chunk)
         return chunk
       }),
       Stream.concat(Stream.suspend(() => ended ? Stream.empty : Stream.make(finished)))
