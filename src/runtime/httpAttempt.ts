@@ -105,15 +105,20 @@ const isJson = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
 /** What is wrong with a response, if anything is. */
 const judge = (
   response: HttpClientResponse.HttpClientResponse,
-  body: string,
+  bytes: ArrayBuffer,
   now: number,
   target: Target
 ): CallError | undefined => {
   const { headers, status } = response
+  // A picture, or whatever else is not read here, is not decoded either.
+  if (status < 400 && (status >= 300 || !isJson(response))) {
+    return undefined
+  }
+  const body = new TextDecoder().decode(bytes)
   if (status >= 400) {
     return ProviderError.fromResponse({ status, headers, body, now }, target)
   }
-  if (status >= 300 || body === "" || !isJson(response)) {
+  if (body === "") {
     return undefined
   }
   const parsed = parseJson(body)
@@ -130,7 +135,7 @@ const read = (
     const now = yield* Clock.currentTimeMillis
     const body = yield* Effect.mapError(response.arrayBuffer, (error) => transportError(error, target))
     const whole = withBody(response, body)
-    const error = judge(whole, new TextDecoder().decode(body), now, target)
+    const error = judge(whole, body, now, target)
     if (error === undefined) {
       return whole
     }
