@@ -1,4 +1,4 @@
-import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest } from "@effect/platform"
+import { FetchHttpClient, Headers, HttpBody, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
@@ -6,6 +6,7 @@ import type { Layer } from "effect"
 import { Chunk, Effect, Either, Logger, LogLevel, Stream } from "effect"
 import { CallReport, CircuitBreaker, IdempotencyKey, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
+import { inspect } from "node:util"
 import { failureOf, nameOf, onlyReport } from "./utils.js"
 
 const quick: ResilientHttpClient.Options = { retry: { base: "2 millis", jitter: "none" } }
@@ -89,6 +90,49 @@ describe("what the program sees", () => {
       const strict = yield* Effect.either(HttpClient.filterStatusOk(client).execute(post(server)))
       const error = Either.isLeft(strict) ? ResilientHttpClient.callError(strict.left) : undefined
       strictEqual(error?._tag === "ClientError" ? error.reason : undefined, "Authentication")
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it.scopedLive("the same within a span, which wraps every error that passes", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting([Fault.badKey])
+      const response = yield* client.execute(post(server)).pipe(Effect.withSpan("ask"))
+      strictEqual(response.status, 401)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  for (const [name, layer] of clients) {
+    it.scopedLive(`the client's own error where that refuses error statuses, classified by the response (${name})`, () =>
+      Effect.gen(function*() {
+        const server = yield* FaultServer.make()
+        yield* server.script("m", Fault.overloaded(), Fault.badKey)
+        const strict = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
+        const client = (yield* ResilientHttpClient.make(quick))(strict)
+        const error = failureOf(yield* Effect.exit(client.execute(post(server)).pipe(Effect.withSpan("ask"))))
+        const ours = ResilientHttpClient.callError(error)
+        deepStrictEqual([error._tag, error.reason], ["ResponseError", "StatusCode"])
+        strictEqual(ours?._tag === "ClientError" ? ours.reason : undefined, "Authentication")
+        strictEqual((yield* server.attempts).length, 2)
+        yield* server.awaitClosed
+      }).pipe(Effect.provide(layer)))
+  }
+
+  it.scopedLive("an error that holds neither key nor prompt", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting([Fault.resetBeforeHeaders], { retry: { maxAttempts: 1 } })
+      const request = post(server).pipe(
+        HttpClientRequest.bearerToken("a-secret"),
+        HttpClientRequest.setHeader("x-team-key", "a-secret"),
+        HttpClientRequest.setUrlParam("key", "a-secret"),
+        HttpClientRequest.bodyUnsafeJson({ model: "m", messages: [{ role: "user", content: "a-prompt" }] })
+      )
+      const error = failureOf(
+        yield* Effect.exit(client.execute(request)).pipe(
+          Effect.locally(Headers.currentRedactedNames, ["x-team-key"])
+        )
+      )
+      deepStrictEqual([error._tag, error.request.method], ["RequestError", "POST"])
+      for (const printed of [JSON.stringify(error), inspect(error, { depth: 9 }), String(error)]) {
+        assertTrue(!printed.includes("a-secret") && !printed.includes("a-prompt"), printed)
+      }
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.scopedLive("when retries do not help, the last response", () =>

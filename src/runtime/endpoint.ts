@@ -8,7 +8,7 @@
 import * as Config from "effect/Config"
 import * as Hash from "effect/Hash"
 import * as Redacted from "effect/Redacted"
-import { SECRET_HEADERS } from "./exchange.js"
+import { SECRET_HEADERS } from "./secrets.js"
 
 /** Each option as it is, or a `Config` of it. */
 export type OrConfig<Options> = {

@@ -26,6 +26,7 @@ import type { Pull } from "./lease.js"
 import { noMore } from "./lease.js"
 import { CurrentActivity, pullsOf } from "./opening.js"
 import { answered, CurrentRequest, sending } from "./recorder.js"
+import { SECRET_HEADERS } from "./secrets.js"
 import { propagated } from "./spans.js"
 
 /** A success: the decoded body, and what it takes to call it unusable after all. */
@@ -36,16 +37,6 @@ export interface Answer {
 
 const ERROR_BODY_BYTES = 64 * 1024
 const ERROR_BODY_TIME = "2 seconds"
-
-/** Every header that carries a key at some provider. Source: the providers' API references. */
-export const SECRET_HEADERS: ReadonlyArray<string> = [
-  "authorization",
-  "api-key",
-  "x-api-key",
-  "x-goog-api-key",
-  "ocp-apim-subscription-key",
-  "cookie"
-]
 
 /** The error code of the platform (`ECONNRESET`, `UND_ERR_SOCKET`), wherever in the chain of causes it is. */
 const platformCode = (error: unknown, depth = 0): string | undefined =>

@@ -8,6 +8,7 @@
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -25,13 +26,18 @@ import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore } from "./lease.js"
 import { CurrentActivity, openStream } from "./opening.js"
 import { attemptAround } from "./recorder.js"
+import { redactedRequest } from "./secrets.js"
 
 /** How deep errors may hold each other: ours in that of a client, that in one of a library on top of it. */
 const MAX_DEPTH = 5
 
+type Outcome = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+
 // By the response, and by its headers: libraries make errors of their own that keep nothing else of it.
 const errors = new WeakMap<object, CallError>()
-const responses = new WeakMap<CallError, HttpClientResponse.HttpClientResponse>()
+
+/** What the program gets, by the error that it is for the policies. */
+const outcomes = new WeakMap<CallError, Outcome>()
 
 /** The error of ours in an error, or behind the response that it complains about. */
 export const findCallError = (error: unknown, depth = 0): CallError | undefined => {
@@ -58,36 +64,28 @@ const remember = (error: CallError, response: HttpClientResponse.HttpClientRespo
 export const brokenBody = (
   original: HttpClientResponse.HttpClientResponse,
   cause: CallError
-): HttpClientError.ResponseError => {
-  const response = withBody(original, new ArrayBuffer(0))
-  remember(cause, response)
-  return new HttpClientError.ResponseError({
-    request: original.request,
-    response,
-    reason: "Decode",
-    cause,
-    description: cause.message
+): Effect.Effect<never, HttpClientError.ResponseError> =>
+  Effect.flatMap(redactedRequest(original.request), (request) => {
+    const response = withBody({ headers: original.headers, status: original.status, request }, new ArrayBuffer(0))
+    remember(cause, response)
+    return new HttpClientError.ResponseError({ request, response, reason: "Decode", cause, description: cause.message })
   })
-}
 
 /** What the program gets in the place of an error of ours: the response, if there was one, or an error of its client. */
 export const forProgram = (
   error: CallError,
   request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.RequestError> => {
-  const response = responses.get(error)
-  return response === undefined
-    ? Effect.fail(
-      new HttpClientError.RequestError({ request, reason: "Transport", cause: error, description: error.message })
-    )
-    : Effect.succeed(response)
-}
+): Outcome =>
+  // Within a span every failure comes in a wrapping of its own.
+  outcomes.get(Cause.originalError(error)) ??
+    Effect.flatMap(redactedRequest(request), (request) =>
+      new HttpClientError.RequestError({ request, reason: "Transport", cause: error, description: error.message }))
 
 const bodiless = new Set([204, 205, 304])
 
 /** The response with its body in memory, and with the same headers whenever one asks for them. */
 const withBody = (
-  { headers, request, status }: HttpClientResponse.HttpClientResponse,
+  { headers, request, status }: Pick<HttpClientResponse.HttpClientResponse, "headers" | "request" | "status">,
   body: ArrayBuffer
 ): HttpClientResponse.HttpClientResponse =>
   Object.defineProperty(
@@ -127,22 +125,63 @@ const judge = (
     : ProviderError.fromInBand(parsed.value, { headers, now }, target)
 }
 
-const read = (
+/** The response with its body, and what is wrong with it. */
+const readWhole = (
   response: HttpClientResponse.HttpClientResponse,
   target: Target
-): Effect.Effect<HttpClientResponse.HttpClientResponse, CallError> =>
+): Effect.Effect<
+  { readonly whole: HttpClientResponse.HttpClientResponse; readonly wrong: CallError | undefined },
+  CallError
+> =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const body = yield* Effect.mapError(response.arrayBuffer, (error) => transportError(error, target))
     const whole = withBody(response, body)
-    const error = judge(whole, body, now, target)
-    if (error === undefined) {
-      return whole
-    }
-    responses.set(error, whole)
-    remember(error, whole)
-    return yield* Effect.fail(error)
+    return { whole, wrong: judge(whole, body, now, target) }
   })
+
+/** Fails with the error, for which the program gets this outcome. */
+const failWith = (
+  error: CallError,
+  response: HttpClientResponse.HttpClientResponse,
+  outcome: Outcome
+): Effect.Effect<never, CallError> => {
+  outcomes.set(error, outcome)
+  remember(error, response)
+  return Effect.fail(error)
+}
+
+const read = (
+  response: HttpClientResponse.HttpClientResponse,
+  target: Target
+): Effect.Effect<HttpClientResponse.HttpClientResponse, CallError> =>
+  Effect.flatMap(
+    readWhole(response, target),
+    ({ whole, wrong }) => wrong === undefined ? Effect.succeed(whole) : failWith(wrong, whole, Effect.succeed(whole))
+  )
+
+/**
+ * A client may refuse answers itself, by their status. What that means for the policies is in the response; the program
+ * gets the error that it is used to.
+ */
+const refused = (
+  error: HttpClientError.ResponseError,
+  target: Target
+): Effect.Effect<never, CallError> =>
+  Effect.flatMap(readWhole(error.response, target), ({ whole, wrong }) =>
+    failWith(
+      findCallError(error) ?? wrong ?? ProviderError.invalidRequest("the client refuses the status", target),
+      whole,
+      Effect.fail(
+        new HttpClientError.ResponseError({
+          request: error.request,
+          response: whole,
+          reason: error.reason,
+          cause: error.cause,
+          ...(error.description === undefined ? {} : { description: error.description })
+        })
+      )
+    ))
 
 const isEventStream = ({ headers, status }: HttpClientResponse.HttpClientResponse): boolean =>
   status >= 200 && status < 300 && (headers["content-type"] ?? "").includes("text/event-stream")
@@ -213,16 +252,20 @@ export const httpAttempt = <R>(
   Effect.contextWithEffect((context: Context.Context<R>) => {
     const attempt = attemptAround(context)
     const resend = attempt?.resend ?? 0
+    const note = ({ headers, status }: HttpClientResponse.HttpClientResponse) =>
+      Effect.sync(() => {
+        if (attempt !== undefined) {
+          attempt.status = status
+          attempt.requestId = ProviderError.requestIdOf(headers)
+        }
+      })
     return (resend === 0 ? send : Effect.annotateSpans(send, "http.request.resend_count", resend)).pipe(
-      Effect.mapError((error) => findCallError(error) ?? transportError(error, target)),
-      Effect.tap(({ headers, status }) =>
-        Effect.sync(() => {
-          if (attempt !== undefined) {
-            attempt.status = status
-            attempt.requestId = ProviderError.requestIdOf(headers)
-          }
-        })
+      Effect.catchAll((error) =>
+        error._tag === "ResponseError" && error.reason === "StatusCode"
+          ? Effect.zipRight(note(error.response), refused(error, target))
+          : Effect.fail(findCallError(error) ?? transportError(error, target))
       ),
+      Effect.tap(note),
       Effect.flatMap((response): Effect.Effect<Exchanged, CallError> =>
         isEventStream(response)
           ? Effect.map(

@@ -28,7 +28,7 @@ export class StreamingResponse extends Inspectable.Class implements HttpClientRe
     super()
     this.stream = readLease(pull, lease).pipe(
       Stream.map(({ bytes }) => bytes),
-      Stream.mapError((error) => brokenBody(original, error))
+      Stream.catchAll((error) => Stream.fromEffect(brokenBody(original, error)))
     )
   }
 
