@@ -23,10 +23,12 @@ import * as IdempotencyKey from "./IdempotencyKey.js"
 import type { CallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
 import * as RetryBudget from "./RetryBudget.js"
-import type { Links, Patience } from "./runtime/chain.js"
-import { able, ask, defaultPatience } from "./runtime/chain.js"
+import type { Patience } from "./runtime/chain.js"
+import { deadlineOf, patienceOf } from "./runtime/chain.js"
 import type { AfterCut } from "./runtime/chainStream.js"
 import { streamChain } from "./runtime/chainStream.js"
+import type { Links } from "./runtime/chatChain.js"
+import { able, askChat } from "./runtime/chatChain.js"
 import { Held } from "./runtime/opening.js"
 import * as OptionsOf from "./runtime/options.js"
 import type { Chat } from "./runtime/recorder.js"
@@ -81,14 +83,8 @@ interface Settings extends Patience {
 }
 
 const settingsOf = (options: Options): Settings => ({
-  deadline: options.deadline === undefined
-    ? undefined
-    : OptionsOf.finitePositiveDuration("deadline", options.deadline),
-  patience: OptionsOf.finiteDuration("patience", options.patience ?? defaultPatience.patience),
-  maxRetryAfter: OptionsOf.positiveDuration(
-    "maxRetryAfter",
-    options.maxRetryAfter ?? defaultPatience.maxRetryAfter
-  ),
+  ...patienceOf(options),
+  deadline: deadlineOf(options),
   onCut: OptionsOf.oneOf("onCut", ["fail", "continue", "hold"], options.onCut ?? "fail")
 })
 
@@ -110,7 +106,7 @@ class Chain implements Service {
   }
   complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
     const asked = Effect.map(
-      ask({
+      askChat({
         services: this.links,
         request,
         settings: this.settings,

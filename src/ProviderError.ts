@@ -354,7 +354,7 @@ export const isFallbackable = (error: unknown, asked: { readonly first: boolean 
     case "Timeout":
       return error.scope !== "Deadline"
     case "ClientError":
-      return error.reason !== "ContentFiltered" && !(error.reason === "InvalidRequest" && asked.first)
+      return error.reason !== "ContentFiltered" && !(error.reason === "InvalidRequest" && asked.first && wasSent(error))
   }
 }
 
@@ -556,6 +556,7 @@ export const invalidRequest = (why: string, target: Target = {}): ClientError =>
 /** The codes of what we said ourselves, before anything was sent. */
 const PAUSED = "paused"
 const AT_CAPACITY = "max_concurrent"
+const UNSUPPORTED = "unsupported"
 
 /**
  * The provider asked everyone to wait, and the wait is not over.
@@ -586,12 +587,26 @@ export const atCapacity = (target: Target): RateLimited =>
   }, unvalidated)
 
 /**
+ * A request that this provider's client has no words for, so it never left; another's may have.
+ *
+ * @internal
+ */
+export const unsupported = (target: Target): ClientError =>
+  new ClientError({
+    reason: "InvalidRequest",
+    message: messageOf(target, "the request cannot be put in this provider's words", []),
+    code: UNSUPPORTED,
+    provider: target.provider,
+    model: target.model
+  }, unvalidated)
+
+/**
  * Was anything sent, or was the call turned away before?
  *
  * @internal
  */
 export const wasSent = (error: CallError): boolean =>
-  error._tag !== "CircuitOpen" && error.code !== PAUSED && error.code !== AT_CAPACITY
+  error._tag !== "CircuitOpen" && error.code !== PAUSED && error.code !== AT_CAPACITY && error.code !== UNSUPPORTED
 
 /**
  * The request id among the headers of a response, whatever the provider calls it.

@@ -118,7 +118,7 @@ const transformer = (
                 return Effect.as(end(Exit.void), response)
               }
               lease.atEnd((exit) => Scope.close(scope, exit))
-              const streaming = new StreamingResponse(response, pullsOf(events), lease)
+              const streaming = new StreamingResponse(response, pullsOf(events), lease, () => events.passing.whole)
               forgotten.register(streaming, () => Effect.runFork(end(Exit.interrupt(FiberId.none))))
               return Effect.succeed(streaming)
             }

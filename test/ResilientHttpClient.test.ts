@@ -315,6 +315,28 @@ describe("a stream of events", () => {
       yield* server.awaitClosed
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
+  for (
+    const [path, last] of [["chat/completions", "[DONE]"], ["messages", "message_stop"]] as const
+  ) {
+    it.scopedLive(`that is read up to the protocol's end was read well: ${path}`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* setting([Fault.stream({ then: "stall", after: 2 }), Fault.ok()], options)
+        // One that stops before it is none of the provider's business.
+        const outcomeOf = (request: HttpClientRequest.HttpClientRequest, until: string) =>
+          Effect.flatMap(client.execute(request), ({ stream }) =>
+            stream.pipe(
+              Stream.decodeText(),
+              Stream.takeUntil((text) => text.includes(until)),
+              Stream.runDrain
+            )).pipe(
+              CallReport.collect,
+              Effect.map(({ reports }) => onlyReport(reports).attempts.map(({ outcome }) => outcome))
+            )
+        deepStrictEqual(yield* outcomeOf(streamed(server, path), "This"), ["Interrupted"])
+        deepStrictEqual(yield* outcomeOf(streamed(server, path), last), ["Success"])
+      }).pipe(Effect.provide(FetchHttpClient.layer)))
+  }
+
   it.scopedLive("holds its slot until it ends", () =>
     Effect.gen(function*() {
       const { client, server } = yield* setting([Fault.stream({ then: "stall", after: 2 }), Fault.ok()], {

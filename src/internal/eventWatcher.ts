@@ -53,6 +53,11 @@ export class EventWatcher {
     return this.decoder.overflowed
   }
 
+  /** Did the answer end as its protocol says? */
+  get isWhole(): boolean {
+    return !this.failed && (this.done || this.finished.complete)
+  }
+
   /** The connection ended: was that too early? */
   get isTruncated(): boolean {
     return this.known && !this.done && !this.finished.complete

@@ -104,24 +104,23 @@ export interface Chat extends Target {
   readonly request?: ChatRequest | undefined
 }
 
-/** A chat that is recorded, as a call of its own unless it is part of one. */
-interface ChatRecording extends Recording<never> {
+/** What is recorded while it runs, as a call of its own unless it is part of one. */
+interface OpenRecording extends Recording<never> {
   /** The first output of a stream arrived. */
   readonly firstOutput: () => void
   /** A chunk of a stream arrived; only where somebody wants to know. */
   readonly chunk: OpenChat["chunk"]
 }
 
-/** Opens a chat, with a call of its own around it or within the one there is; nothing if it is part of both already. */
-const chatRecording = (withCall: boolean) =>
-(
+type Open<A> = (fiber: AnyFiber, outside: Context.Context<never>, what: A) => OpenRecording | undefined
+
+/** A call and a chat that were opened; nothing if what runs is part of both already. */
+const recordingOf = (
   fiber: AnyFiber,
   outside: Context.Context<never>,
-  { model, provider, request }: Chat
-): ChatRecording | undefined => {
-  const target = { provider, model }
-  const call = withCall ? callIn(fiber, outside, target) : undefined
-  const chat = openChat(fiber, outside, target, request)
+  call: OpenCall | undefined,
+  chat: OpenChat | undefined
+): OpenRecording | undefined => {
   if (call === undefined && chat === undefined) {
     return undefined
   }
@@ -144,17 +143,31 @@ const chatRecording = (withCall: boolean) =>
   }
 }
 
+/** Opens a chat, with a call of its own around it or within the one there is. */
+const chatRecording = (withCall: boolean): Open<Chat> => (fiber, outside, { model, provider, request }) => {
+  const target = { provider, model }
+  return recordingOf(
+    fiber,
+    outside,
+    withCall ? callIn(fiber, outside, target) : undefined,
+    openChat(fiber, outside, target, request)
+  )
+}
+
+const openCallAlone: Open<Target> = (fiber, outside, target) =>
+  recordingOf(fiber, outside, callIn(fiber, outside, target), undefined)
+
 const openChatCall = chatRecording(true)
 const openChatAlone = chatRecording(false)
 
-const recorded = (open: typeof openChatCall) =>
+const recorded = <What>(open: Open<What>) =>
 <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  chat: Chat
+  what: What
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const outside = fiber.currentContext
-    const recording = open(fiber, outside, chat)
+    const recording = open(fiber, outside, what)
     return recording === undefined
       ? self
       : bracket(self, { outside, inside: recording.inside, onExit: recording.end })
@@ -166,18 +179,21 @@ const recorded = (open: typeof openChatCall) =>
  */
 export const chatCall = recorded(openChatCall)
 
+/** Records the effect as one call, unless it is part of one already; whose span it is, somebody else knows. */
+export const recordedCall = recorded(openCallAlone)
+
 /** Records the effect as a chat within the call, unless it is part of one already. */
 export const inChat = recorded(openChatAlone)
 
-const recordedStream = (open: typeof openChatCall) =>
+const recordedStream = <What>(open: Open<What>) =>
 <A, E, R>(
   lease: Lease,
-  chat: Chat,
+  what: What,
   isOutput: (element: A) => boolean,
   self: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>
 ): Effect.Effect<Pull<A, E>, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const recording = open(fiber, fiber.currentContext, chat)
+    const recording = open(fiber, fiber.currentContext, what)
     if (recording === undefined) {
       return self(lease)
     }
@@ -210,3 +226,6 @@ export const chatStream = recordedStream(openChatCall)
 
 /** `inChat` for a stream whose pulls `self` opens: it lasts as long as the lease does. */
 export const inChatStream = recordedStream(openChatAlone)
+
+/** `recordedCall` for a stream whose pulls `self` opens: it lasts as long as the lease does. */
+export const recordedCallStream = recordedStream(openCallAlone)

@@ -1,8 +1,9 @@
 /**
  * Asks one provider of a chain after the other, until one of them gives what is asked for.
  *
- * What that is (a whole answer, or a stream up to its first output) is the caller's to say; who is asked next, what is paid
- * for it, what is waited for and which error surfaces is the same for both.
+ * What that is (a whole answer, or a stream up to its first output), what a provider is, and which of ours is in an error
+ * of its own kind, is the caller's to say; who is asked next, what is paid for it, what is waited for and which error
+ * surfaces is the same for all.
  */
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
@@ -11,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Random from "effect/Random"
 import type { DeniedBy } from "../CallReport.js"
-import type { ChatRequest, Service } from "../ChatProvider.js"
 import * as Deadline from "../Deadline.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
 import { floored } from "../internal/backoff.js"
@@ -20,6 +20,7 @@ import { isFallbackable, isRetryable, wasSent } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { AlternativesLeft } from "./alternatives.js"
 import { Alternatives } from "./alternatives.js"
+import * as OptionsOf from "./options.js"
 import { denied, fellBack, insideAttempt, waiting } from "./recorder.js"
 
 /** What a chain waits for. */
@@ -31,14 +32,30 @@ export interface Patience {
 /** What a chain waits for unless it was told. */
 export const defaultPatience: Patience = { patience: Duration.seconds(5), maxRetryAfter: Duration.seconds(60) }
 
-/** The providers of a chain, in order. */
-export type Links = Arr.NonEmptyReadonlyArray<Service>
+/** The options of a chain that say what it waits for, checked. */
+export const patienceOf = (options: {
+  readonly patience?: Duration.DurationInput | undefined
+  readonly maxRetryAfter?: Duration.DurationInput | undefined
+}): Patience => ({
+  patience: OptionsOf.finiteDuration("patience", options.patience ?? defaultPatience.patience),
+  maxRetryAfter: OptionsOf.positiveDuration("maxRetryAfter", options.maxRetryAfter ?? defaultPatience.maxRetryAfter)
+})
+
+/** The option of a chain that limits its time, checked. */
+export const deadlineOf = (options: {
+  readonly deadline?: Duration.DurationInput | undefined
+}): Duration.Duration | undefined =>
+  options.deadline === undefined ? undefined : OptionsOf.finitePositiveDuration("deadline", options.deadline)
+
+/** A provider of a chain, and what it is called. */
+export interface Candidate<S> {
+  readonly service: S
+  readonly target: Target
+}
 
 /** A provider in its place, and the moment it said it is ready again. */
-export interface Link {
-  readonly service: Service
+export interface Link<S> extends Candidate<S> {
   readonly position: number
-  readonly target: Target
   readyAt: bigint | undefined
 }
 
@@ -55,9 +72,15 @@ const readyAgain = (error: CallError, now: bigint): bigint | undefined =>
     ? now + BigInt(Math.ceil(Duration.toMillis(error.retryAfter) * 1e6))
     : undefined
 
-/** Of two errors, the one that says more: nothing was sent behind a `CircuitOpen`, or during a pause. */
-const telling = (first: CallError | undefined, error: CallError): CallError =>
-  first === undefined || !wasSent(first) && wasSent(error) ? error : first
+/** An error as the provider raised it, and as what it is for us. */
+interface Failure<E> {
+  readonly raised: E
+  readonly error: CallError
+}
+
+/** Of two failures, the one that says more: nothing was sent behind a `CircuitOpen`, or during a pause. */
+const telling = <E>(first: Failure<E> | undefined, failure: Failure<E>): Failure<E> =>
+  first === undefined || !wasSent(first.error) && wasSent(failure.error) ? failure : first
 
 /** What stands against waiting so long for a provider that asked for it. */
 const objection = (
@@ -73,60 +96,43 @@ const objection = (
     ? Effect.succeed("patience")
     : Effect.map(Deadline.hasTimeFor(delay), (fits) => fits ? undefined : "deadline")
 
-/**
- * Those that can do what is asked. One that would have to leave a part of it out is skipped; if all would, the first one
- * says so itself.
- */
-export const able = (services: Links, request: ChatRequest): Links => {
-  const [first, ...rest] = services.filter((service) => (service.unsupported?.(request) ?? []).length === 0)
-  return first === undefined ? [services[0]] : [first, ...rest]
-}
-
-const targetOf = (service: Service, request: ChatRequest): Target => ({
-  provider: service.provider,
-  model: service.model ?? request.model
-})
-
 /** What is asked of a chain, and where it begins. */
-export interface Question<A> {
-  readonly services: Links
-  readonly request: ChatRequest
+export interface Question<S, A, E, R> {
+  /** Those that can do what is asked, in order. */
+  readonly candidates: Arr.NonEmptyReadonlyArray<Candidate<S>>
   readonly settings: Patience
-  readonly send: (service: Service) => Effect.Effect<A, CallError>
+  readonly send: (service: S) => Effect.Effect<A, E, R>
+  /** What is ours in an error; one with nothing of ours in it is no reason to ask somebody else. */
+  readonly callErrorOf: (error: E) => Effect.Effect<CallError | undefined>
   /** How often the call was begun anew. */
   readonly round: number
-  /** The provider to begin with, from 0, of those that are able. */
+  /** The provider to begin with, from 0. */
   readonly from: number
 }
 
 /** Who answered, and what. */
-export interface Answered<A> {
-  readonly link: Link
+export interface Answered<S, A> {
+  readonly link: Link<S>
   /** How many come after it. */
   readonly left: number
   readonly answer: A
 }
 
-export const ask = <A>(
-  { from, request, round, send, services, settings }: Question<A>
-): Effect.Effect<Answered<A>, CallError> =>
+export const ask = <S, A, E, R>(
+  { callErrorOf, candidates, from, round, send, settings }: Question<S, A, E, R>
+): Effect.Effect<Answered<S, A>, E, R> =>
   Effect.gen(function*() {
     const outer = yield* Alternatives
-    const links = Arr.map(able(services, request), (service, index): Link => ({
-      service,
+    const links = Arr.map(candidates, (candidate, index): Link<S> => ({
+      ...candidate,
       position: index + 1,
-      target: targetOf(service, request),
       readyAt: undefined
     }))
-    const skipped = round === 0 ? services.filter((service) => !links.some((link) => link.service === service)) : []
-    for (const service of skipped) {
-      yield* denied("unsupported", targetOf(service, request))
-    }
     let link = links[from] ?? links[0]
     let asked = 0
     // Inside another's attempt the retries are not the chain's, and to resume is one.
     let resumed = yield* insideAttempt
-    let surfaced: CallError | undefined = undefined
+    let surfaced: Failure<E> | undefined = undefined
     // The first request of a call is free, and what a provider that was turned away from did not use pays for the next.
     const payFor = (error: CallError) =>
       asked > 0 && wasSent(error) ? RetryBudget.withdraw("hard cap only") : Effect.succeed(true)
@@ -134,7 +140,7 @@ export const ask = <A>(
       const left = links.length - link.position
       const others = links.filter((other) => other !== link).map((other) => other.readyAt)
       const everyOtherWaits = left === 0 && !resumed && others.every((readyAt) => readyAt !== undefined)
-      const answer: Either.Either<A, CallError> = yield* send(link.service).pipe(
+      const answer: Either.Either<A, E> = yield* send(link.service).pipe(
         // Every provider, and every new beginning, is sent another body.
         IdempotencyKey.derived(link.position + round * links.length),
         Effect.provideService(Alternatives, {
@@ -147,13 +153,14 @@ export const ask = <A>(
       if (Either.isRight(answer)) {
         return { link, left, answer: answer.right }
       }
-      const error = answer.left
+      const raised = answer.left
+      const error = yield* callErrorOf(raised)
       // A request that was answered once was no invalid one: what is refused then is how it is gone on with.
-      if (!isFallbackable(error, { first: asked === 0 && round === 0 })) {
-        return yield* Effect.fail(error)
+      if (error === undefined || !isFallbackable(error, { first: asked === 0 && round === 0 })) {
+        return yield* Effect.fail(raised)
       }
       asked += wasSent(error) ? 1 : 0
-      surfaced = telling(surfaced, error)
+      surfaced = telling(surfaced, { raised, error })
       const now = yield* Clock.currentTimeNanos
       link.readyAt = readyAgain(error, now)
       const next = links.find(({ position, readyAt }) =>
@@ -162,11 +169,11 @@ export const ask = <A>(
       if (next !== undefined) {
         if (!(yield* Deadline.hasTimeFor(Duration.zero))) {
           yield* denied("deadline", next.target)
-          return yield* Effect.fail(surfaced)
+          return yield* Effect.fail(surfaced.raised)
         }
         if (!(yield* payFor(error))) {
           yield* denied("budget", next.target)
-          return yield* Effect.fail(surfaced)
+          return yield* Effect.fail(surfaced.raised)
         }
         yield* fellBack(link.target, next.target, error)
         link = next
@@ -177,17 +184,17 @@ export const ask = <A>(
       // Alone, a provider that was asked has been waited for by its own policies.
       const exhausted = resumed || (links.length === 1 && wasSent(error))
       if (exhausted || readyAt === undefined || first === undefined || links.some((one) => one.readyAt === undefined)) {
-        return yield* Effect.fail(surfaced)
+        return yield* Effect.fail(surfaced.raised)
       }
       const delay = Duration.millis(floored(0, Math.max(0, Number(readyAt - now) / 1e6), true, yield* Random.next))
       const objected = yield* objection(delay, settings, outer, now)
       if (objected !== undefined) {
         yield* denied(objected, first.target)
-        return yield* Effect.fail(surfaced)
+        return yield* Effect.fail(surfaced.raised)
       }
       if (!(yield* payFor(error))) {
         yield* denied("budget", first.target)
-        return yield* Effect.fail(surfaced)
+        return yield* Effect.fail(surfaced.raised)
       }
       yield* waiting(delay, "Retry-After", first.target)
       yield* Effect.sleep(delay)

@@ -21,8 +21,9 @@ import { Overlap } from "../internal/overlap.js"
 import type { CallError } from "../ProviderError.js"
 import { isFallbackable, isRetryable } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
-import type { Answered, Links, Patience } from "./chain.js"
-import { ask } from "./chain.js"
+import type { Answered, Patience } from "./chain.js"
+import type { Links } from "./chatChain.js"
+import { askChat } from "./chatChain.js"
 import type { Lease, Opened, Pull } from "./lease.js"
 import { leased, matchPull, noMore } from "./lease.js"
 import { openStream, pullsOf } from "./opening.js"
@@ -49,7 +50,7 @@ export interface Asked<B> {
   readonly around: <A>(opening: Effect.Effect<A, CallError>) => Effect.Effect<A, CallError>
 }
 
-type OpenedBy = Answered<Opened<ChatChunk, CallError>>
+type OpenedBy = Answered<Service, Opened<ChatChunk, CallError>>
 
 /** Is another try worth it: neither what the request did wrong, nor what would be the same anywhere? */
 const isCurable = (error: CallError): boolean =>
@@ -160,7 +161,7 @@ class Reader<B> {
         yield* denied("budget", link.target)
         return yield* cut
       }
-      const answered = yield* Effect.either(ask({
+      const answered = yield* Effect.either(askChat({
         services,
         request,
         settings,
@@ -192,7 +193,7 @@ const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | 
     const { request, services, settings } = asked
     return Effect.map(
       asked.around(
-        ask({ services, request, settings, round: 0, from: 0, send: (service) => send(service, request) })
+        askChat({ services, request, settings, round: 0, from: 0, send: (service) => send(service, request) })
       ),
       (opened) => {
         const reader = new Reader(asked, send, context, opened)

@@ -39,7 +39,7 @@ const ERROR_BODY_BYTES = 64 * 1024
 const ERROR_BODY_TIME = "2 seconds"
 
 /** The error code of the platform (`ECONNRESET`, `UND_ERR_SOCKET`), wherever in the chain of causes it is. */
-const platformCode = (error: unknown, depth = 0): string | undefined =>
+export const platformCode = (error: unknown, depth = 0): string | undefined =>
   !Predicate.isRecord(error) || depth > 5
     ? undefined
     : typeof error.code === "string"

@@ -54,10 +54,13 @@ export const findCallError = (error: unknown, depth = 0): CallError | undefined 
   return behind ?? findCallError(error.cause, depth + 1)
 }
 
-/** The response is remembered by the error, and the error by what others keep of the response. */
-const remember = (error: CallError, response: HttpClientResponse.HttpClientResponse): void => {
-  errors.set(response, error)
-  errors.set(response.headers, error)
+/** What others keep of a response, with the error behind it, if there is one. */
+export const rememberIn = <A extends { readonly headers: object }>(response: A, error: CallError | undefined): A => {
+  if (error !== undefined) {
+    errors.set(response, error)
+    errors.set(response.headers, error)
+  }
+  return response
 }
 
 /** What a body ends with that breaks: an error about a response that has nothing left to read. */
@@ -66,8 +69,8 @@ export const brokenBody = (
   cause: CallError
 ): Effect.Effect<never, HttpClientError.ResponseError> =>
   Effect.flatMap(redactedRequest(original.request), (request) => {
-    const response = withBody({ headers: original.headers, status: original.status, request }, new ArrayBuffer(0))
-    remember(cause, response)
+    const { headers, status } = original
+    const response = rememberIn(withBody({ headers, status, request }, new ArrayBuffer(0)), cause)
     return new HttpClientError.ResponseError({ request, response, reason: "Decode", cause, description: cause.message })
   })
 
@@ -147,7 +150,7 @@ const failWith = (
   outcome: Outcome
 ): Effect.Effect<never, CallError> => {
   outcomes.set(error, outcome)
-  remember(error, response)
+  rememberIn(response, error)
   return Effect.fail(error)
 }
 
@@ -193,10 +196,17 @@ export interface Piece {
   readonly isOutput: boolean
 }
 
+/** What is known of a stream of events while it passes. */
+interface Passing {
+  /** Did the answer end as its protocol says? */
+  whole: boolean
+}
+
 /** The pieces of a stream of events. An error among the events, or an end that comes too early, ends it with ours. */
 const pieces = (
   response: HttpClientResponse.HttpClientResponse,
-  target: Target
+  target: Target,
+  passing: Passing
 ): Stream.Stream<Piece, CallError> =>
   Stream.fromPull(Effect.gen(function*() {
     const { headers } = response
@@ -224,6 +234,7 @@ const pieces = (
           const taken = Chunk.map(read, (bytes): Piece => {
             const before = watcher.outputs
             watcher.push(bytes)
+            passing.whole = watcher.isWhole
             return { bytes, isOutput: watcher.outputs > before }
           })
           const failed = check()
@@ -239,7 +250,20 @@ const pieces = (
 /** What an attempt brings: a response with its body, or one whose body has begun to come. */
 export interface Exchanged {
   readonly response: HttpClientResponse.HttpClientResponse
-  readonly events?: Opened<Piece, CallError> | undefined
+  readonly events?: Opened<Piece, CallError> & { readonly passing: Readonly<Passing> } | undefined
+}
+
+const opened = (
+  response: HttpClientResponse.HttpClientResponse,
+  target: Target,
+  scope: Scope.Scope,
+  idle: number
+): Effect.Effect<Exchanged, CallError> => {
+  const passing: Passing = { whole: false }
+  return Effect.map(
+    openStream(pieces(response, target, passing), scope, { isOutput: ({ isOutput }) => isOutput, idle, target }),
+    (events) => ({ response, events: { ...events, passing } })
+  )
 }
 
 /** Sends the request once. The span of the client says how often it was sent before. */
@@ -268,10 +292,7 @@ export const httpAttempt = <R>(
       Effect.tap(note),
       Effect.flatMap((response): Effect.Effect<Exchanged, CallError> =>
         isEventStream(response)
-          ? Effect.map(
-            openStream(pieces(response, target), scope, { isOutput: ({ isOutput }) => isOutput, idle, target }),
-            (events) => ({ response, events })
-          )
+          ? opened(response, target, scope, idle)
           : Effect.map(read(response, target), (response) => ({ response }))
       )
     )

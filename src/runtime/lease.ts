@@ -96,9 +96,18 @@ const reading = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Pull<A, E, R> =>
 /** How a stream ended that was closed before its end: its reader's failure is none of whoever was to answer. */
 const unread = Exit.interrupt(FiberId.none)
 
-/** A stream of pulls that were opened already, and held by the lease since. */
-export const readLease = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Stream.Stream<A, E, R> =>
-  Stream.fromPull(Effect.as(Effect.addFinalizer(() => lease.end(unread)), reading(pull, lease)))
+/**
+ * A stream of pulls that were opened already, and held by the lease since. A reader who stops where `isWhole` says that
+ * the answer ended has read all of it, whatever the connection may still bring.
+ */
+export const readLease = <A, E, R>(
+  pull: Pull<A, E, R>,
+  lease: Lease,
+  isWhole: () => boolean
+): Stream.Stream<A, E, R> =>
+  Stream.fromPull(
+    Effect.as(Effect.addFinalizer(() => lease.end(isWhole() ? Exit.void : unread)), reading(pull, lease))
+  )
 
 const pulledKey: unique symbol = Symbol("effect-resilience/pulled")
 

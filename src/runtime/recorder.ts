@@ -29,7 +29,7 @@ import { attemptSpan, serverOf, withAttemptSpan } from "./spans.js"
 
 export { attemptAround, endAttempt, insideAttempt, openAttempt, startAttempt, withAttempt } from "./attempts.js"
 export type { OpenAttempt } from "./callRecord.js"
-export { type Chat, chatCall, chatStream, openRecording } from "./calls.js"
+export { type Chat, chatCall, chatStream, openRecording, recordedCall, recordedCallStream } from "./calls.js"
 export { denied, fellBack, resumed, waiting } from "./decisions.js"
 
 /** The attempt whose record the request being sent is. */

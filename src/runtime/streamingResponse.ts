@@ -23,10 +23,11 @@ export class StreamingResponse extends Inspectable.Class implements HttpClientRe
   constructor(
     private readonly original: HttpClientResponse.HttpClientResponse,
     pull: Pull<Piece, CallError>,
-    lease: Lease
+    lease: Lease,
+    isWhole: () => boolean
   ) {
     super()
-    this.stream = readLease(pull, lease).pipe(
+    this.stream = readLease(pull, lease, isWhole).pipe(
       Stream.map(({ bytes }) => bytes),
       Stream.catchAll((error) => Stream.fromEffect(brokenBody(original, error)))
     )

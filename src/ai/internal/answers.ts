@@ -1,0 +1,144 @@
+/**
+ * What one model answers, as the parts that a model made of several gives on.
+ *
+ * A `LanguageModel` hands out parts that are decoded, and runs tools by itself. Whoever makes a `LanguageModel` of others
+ * has to give encoded parts, and wants the tool calls without their results: so the tools are shown to the model with
+ * nobody to run them, and the parts are encoded again.
+ */
+import * as AiError from "@effect/ai/AiError"
+import type * as LanguageModel from "@effect/ai/LanguageModel"
+import * as Response from "@effect/ai/Response"
+import { CurrentSpanTransformer } from "@effect/ai/Telemetry"
+import type * as Tool from "@effect/ai/Tool"
+import type * as Toolkit from "@effect/ai/Toolkit"
+import type * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { CallError, Target } from "../../ProviderError.js"
+import * as ProviderError from "../../ProviderError.js"
+import * as AiErrors from "../AiErrors.js"
+
+const MODULE = "LanguageModelFallback"
+
+type Method = "generateText" | "generateObject" | "streamText"
+
+export const failed = (error: CallError, method: Method): AiError.AiError =>
+  AiErrors.fromCallError(error, { module: MODULE, method })
+
+const malformed = (method: Method) => (error: ParseResult.ParseError): AiError.AiError =>
+  AiError.MalformedOutput.fromParseError({ module: MODULE, method, error })
+
+/** The tools, as far as a model has to know them. */
+const shown = (tools: ReadonlyArray<Tool.Any>): Toolkit.WithHandler<Record<string, Tool.Any>> => ({
+  tools: Object.fromEntries(tools.map((tool) => [tool.name, tool])),
+  handle: (name) => Effect.dieMessage(`${MODULE}: ${name} is not to be run here`)
+})
+
+/** Whoever transforms spans does it once, for the call: here by nothing, since a model may remember its own transformer. */
+const untransformed = (context: Context.Context<never>) => Context.add(context, CurrentSpanTransformer, () => {})
+
+const asked = ({ prompt, toolChoice, tools }: LanguageModel.ProviderOptions) => ({
+  prompt,
+  toolkit: shown(tools),
+  toolChoice,
+  disableToolCallResolution: true as const
+})
+
+/** A whole answer, checked against the schemas of what was asked for. */
+export const generate = (
+  model: LanguageModel.Service,
+  options: LanguageModel.ProviderOptions
+): Effect.Effect<Array<Response.PartEncoded>, AiError.AiError> => {
+  const { responseFormat } = options
+  const request = asked(options)
+  const answer = responseFormat.type === "text" ? model.generateText(request) : model.generateObject({
+    ...request,
+    objectName: responseFormat.objectName,
+    // What the schema needs, the program that asked for the object provides.
+    schema: Schema.make<unknown, Record<string, unknown>, never>(responseFormat.schema.ast)
+  })
+  const encode = Schema.encode(Schema.mutable(Schema.Array(Response.Part(request.toolkit))))
+  return answer.pipe(
+    Effect.mapInputContext(untransformed),
+    Effect.flatMap(({ content }) =>
+      Effect.mapError(encode(content), malformed(responseFormat.type === "text" ? "generateText" : "generateObject"))
+    )
+  )
+}
+
+/** Does the model say anything in this part of a stream? */
+export const isOutput = (part: Response.StreamPartEncoded): boolean => {
+  switch (part.type) {
+    case "text-delta":
+    case "reasoning-delta":
+    case "tool-params-delta":
+      return part.delta !== ""
+    case "tool-call":
+    case "tool-result":
+    case "file":
+    case "source":
+      return true
+    default:
+      return false
+  }
+}
+
+/** The error that a part of a stream is, in the place of an answer. */
+const errorIn = (part: Response.StreamPartEncoded, now: number, target: Target): CallError | undefined => {
+  const response = { headers: {}, now }
+  if (part.type === "finish" && part.reason === "error") {
+    return ProviderError.fromInBand({ error: { type: "server_error" } }, response, target)
+  }
+  return part.type !== "error"
+    ? undefined
+    : ProviderError.fromInBand(part.error, response, target) ??
+      ProviderError.fromInBand({ error: part.error }, response, target) ??
+      ProviderError.malformed({ status: 200, headers: {} }, target)
+}
+
+/** A stream that ends well only with `finish`, and fails with the error that comes in the place of an answer. */
+const honest = (
+  stream: Stream.Stream<Response.StreamPartEncoded, AiError.AiError>,
+  target: Target
+): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> =>
+  Stream.suspend(() => {
+    let spoke = false
+    let finished = false
+    const check = (parts: Chunk.Chunk<Response.StreamPartEncoded>) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        for (const part of parts) {
+          spoke ||= isOutput(part)
+          const error = spoke ? undefined : errorIn(part, now, target)
+          if (error !== undefined) {
+            return Effect.fail(failed(error, "streamText"))
+          }
+          finished ||= part.type === "finish" || part.type === "error"
+        }
+        return Effect.succeed(parts)
+      })
+    const end = Stream.suspend(() =>
+      finished ? Stream.empty : Stream.fail(
+        failed(ProviderError.fromTransport({ response: { status: 200, headers: {} } }, target), "streamText")
+      )
+    )
+    return Stream.concat(Stream.mapChunksEffect(stream, check), end)
+  })
+
+/** An answer as it comes. */
+export const stream = (
+  model: LanguageModel.Service,
+  options: LanguageModel.ProviderOptions,
+  target: Target
+): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
+  const request = asked(options)
+  const encode = Schema.encode(Schema.ChunkFromSelf(Response.StreamPart(request.toolkit)))
+  const parts = model.streamText(request).pipe(
+    Stream.mapChunksEffect((parts) => Effect.mapError(encode(parts), malformed("streamText"))),
+    Stream.mapInputContext(untransformed)
+  )
+  return honest(parts, target)
+}
