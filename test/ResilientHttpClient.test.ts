@@ -229,13 +229,16 @@ describe("what is sent again", () => {
 })
 
 describe("a stream of events", () => {
-  const streamed = (server: FaultServer.Service, path: "chat/completions" | "messages" = "chat/completions") =>
+  const streamed = (
+    server: FaultServer.Service,
+    path: "chat/completions" | "responses" | "messages" = "chat/completions"
+  ) =>
     HttpClientRequest.post(`${server.url}/v1/${path}`).pipe(
       HttpClientRequest.bodyUnsafeJson({
         model: "m",
         max_tokens: 100,
         stream: true,
-        messages: [{ role: "user", content: "Hello" }]
+        [path === "responses" ? "input" : "messages"]: [{ role: "user", content: "Hello" }]
       })
     )
   const options: ResilientHttpClient.Options = { ...quick, attemptTimeout: "300 millis", idle: "150 millis" }
@@ -266,7 +269,7 @@ describe("a stream of events", () => {
     ["error", "ServerError"],
     ["pings", "Timeout Idle"]
   ]
-  for (const path of ["chat/completions", "messages"] as const) {
+  for (const path of ["chat/completions", "responses", "messages"] as const) {
     for (const [then, error] of thens) {
       it.scopedLive(`is made again until the first content, and fails with ours after it: ${then}, ${path}`, () =>
         Effect.gen(function*() {

@@ -14,13 +14,15 @@ import { MAX_FRAME, SseDecoder } from "./sse.js"
 /** Events that say that an answer will come, and nothing of it. */
 const silent: ReadonlyArray<unknown> = [
   "ping",
+  "keepalive",
   "message_start",
   "content_block_start",
   "response.created",
   "response.queued",
   "response.in_progress",
   "response.output_item.added",
-  "response.content_part.added"
+  "response.content_part.added",
+  "response.reasoning_summary_part.added"
 ]
 
 const ends: ReadonlyArray<unknown> = ["message_stop", "response.completed", "response.incomplete", "response.failed"]

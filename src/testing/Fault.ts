@@ -43,6 +43,8 @@ const PositiveDuration = DurationFromText.pipe(
 
 const Usage = Schema.Struct({ promptTokens: Schema.NonNegativeInt, completionTokens: Schema.NonNegativeInt })
 
+const ToolCall = Schema.Struct({ name: Schema.String, arguments: Schema.String })
+
 const HttpStatus = Schema.Int.pipe(Schema.between(200, 599))
 
 // What Node would throw on while it answers is refused here, where the author of the fault still sees it.
@@ -59,6 +61,7 @@ const Headers = Schema.Record({
  */
 export const Ok = Schema.TaggedStruct("Ok", {
   content: Schema.optional(Schema.String),
+  toolCall: Schema.optional(ToolCall),
   delay: Delay,
   usage: Schema.optional(Usage)
 })
@@ -190,13 +193,13 @@ export type Stalled = typeof Stalled.Type
  * | `"cut"` | the connection is closed before the last chunk of the body |
  * | `"reset"` | the connection is reset (TCP RST) |
  * | `"eof"` | a proper end of the response, but the stream never said that it was whole |
- * | `"no done"` | whole, but a proper end of the response takes the place of `[DONE]` (`message_stop`) |
+ * | `"no done"` | whole, but a proper end takes the place of `[DONE]` (`message_stop`, `response.completed`) |
  * | `"no done, open"` | the same, but the connection stays open until the client leaves |
  * | `"stall"` | nothing more; the connection stays open until the client leaves |
  * | `"pings"` | nothing but keep-alives until the client leaves |
  * | `"malformed"`, `"malformed twice"` | an event that is not JSON, or two in a row; then it goes on well |
  * | `"error"` | an event that is an error, and a proper end of the response |
- * | `"finish error"` | the same, as OpenRouter says it: `finish_reason: "error"` (in Anthropic's format `"error"`) |
+ * | `"finish error"` | the same as the answer's end: `finish_reason: "error"`, `response.failed`, or else as `"error"` |
  * | `"endless line"` | an event that never ends, as fast as the client takes it, until it leaves |
  *
  * @since 0.1.0
@@ -250,14 +253,14 @@ export type StreamError = typeof StreamError.Type
 
 /**
  * A stream, up to `after` pieces of its output, and what becomes of it `then`. A request that asks for no stream is
- * answered well, with the `content`. See `stream` for what each field means.
+ * answered well, with what the stream would have said. See `stream` for what each field means.
  *
  * @since 0.1.0
  * @category models
  */
 export const Stream = Schema.TaggedStruct("Stream", {
   content: Schema.optional(Schema.String),
-  toolCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
+  toolCall: Schema.optional(ToolCall),
   reasoning: Schema.optional(Schema.String),
   usage: Schema.optional(Usage),
   chunks: Schema.optional(Schema.Int.pipe(Schema.positive())),
@@ -417,14 +420,20 @@ export const Fault = Schema.Union(Behaviour, Pattern)
 export type Fault = typeof Fault.Type
 
 /**
- * A whole and correct answer. `content`: a short sentence that names the model, by default. `delay`: none by default.
- * `usage`: counts that depend on the content alone, by default.
+ * A whole and correct answer. `content`: a short sentence that names the model, by default. `toolCall`: in its place;
+ * `arguments` is the text of a JSON object. `delay`: none by default. `usage`: counts that depend on what is said alone, by
+ * default.
+ *
+ * A request that asks for JSON by a schema gets what the script says and nothing else, so say it in the `content`, or in a
+ * `toolCall` where the client asks for JSON by a tool.
  *
  * @example
  * ```ts
  * import { Fault } from "effect-resilience/testing"
  *
  * const fault = Fault.ok({ content: "Hello.", usage: { promptTokens: 10, completionTokens: 2 } })
+ * const json = Fault.ok({ content: `{"city":"Paris"}` })
+ * const called = Fault.ok({ toolCall: { name: "weather", arguments: `{"city":"Paris"}` } })
  * ```
  *
  * @since 0.1.0
@@ -432,6 +441,7 @@ export type Fault = typeof Fault.Type
  */
 export const ok = (settings: {
   readonly content?: string | undefined
+  readonly toolCall?: Ok["toolCall"]
   readonly delay?: Duration.DurationInput | undefined
   readonly usage?: Ok["usage"]
 } = {}): Ok => Ok.make({ ...settings, delay: options.finiteDuration("delay", settings.delay ?? 0) })
@@ -605,7 +615,8 @@ export const htmlBadGateway: Status = status(502, {
 })
 
 /**
- * HTTP 200 with an error as its body: the one that belongs to the status `as`, 500 by default.
+ * HTTP 200 with an error as its body: the one that belongs to the status `as`, 500 by default. The Responses API says it
+ * by a response that failed, where it has a code for it.
  *
  * @example
  * ```ts

@@ -1,16 +1,21 @@
 /**
- * A real HTTP server on a loopback port that speaks OpenAI's Chat Completions and Anthropic's Messages, and misbehaves on
- * purpose.
+ * A real HTTP server on a loopback port that speaks OpenAI's Chat Completions, Responses and Embeddings and Anthropic's
+ * Messages, and misbehaves on purpose.
  *
  * A mocked client cannot show what a reset connection, a body that stalls or a missing last chunk does to the code that
  * calls a provider; a real socket can. The server is a scoped Effect, so a test owns it: when the scope closes, requests
  * in flight are cut and the port is free again.
  *
- * `POST /v1/chat/completions` and `POST /v1/messages` share models, scripts and faults; each says what a fault means in
- * the words of its own API (`insufficient_quota` there, a spend limit here), with its own headers. Any key is taken.
+ * `POST /v1/chat/completions`, `/v1/responses`, `/v1/embeddings` and `/v1/messages` share models, scripts and faults; each
+ * says what a fault means in the words of its own API (`insufficient_quota` at OpenAI, a spend limit at Anthropic), with
+ * its own headers. Any key is taken.
  *
- * A request with `"stream": true` is answered with a stream of events, in either format. What can happen to one on its way
- * is `Fault.stream`; the other faults mean the same as for plain answers.
+ * A request with `"stream": true` is answered with a stream of events, in the format of its API. What can happen to one on
+ * its way is `Fault.stream`; the other faults mean the same as for plain answers. Embeddings are never streamed.
+ *
+ * What is answered is what the script says (`Fault.ok({ content })`, `Fault.ok({ toolCall })`), or else a short sentence; a
+ * schema in the request changes nothing. Embeddings are short vectors that depend on the text alone, as many numbers as
+ * `dimensions` says, in either encoding.
  *
  * How a request fails is decided by the first of these that applies to its model:
  *

@@ -1,18 +1,23 @@
-/** Reads the streams of a `FaultServer` with `fetch`, and says them in words that both formats share. */
+/** Reads the streams of a `FaultServer` with `fetch`, and says them in words that all formats share. */
 import { strictEqual } from "@effect/vitest/utils"
 import { Effect, Predicate } from "effect"
 import type { FaultServer } from "effect-resilience/testing"
 
-export type Format = "OpenAI" | "Anthropic"
+export type Format = "OpenAI" | "Responses" | "Anthropic"
 
-export const formats: ReadonlyArray<Format> = ["OpenAI", "Anthropic"]
+export const formats: ReadonlyArray<Format> = ["OpenAI", "Responses", "Anthropic"]
 
-const paths = { OpenAI: "/v1/chat/completions", Anthropic: "/v1/messages" }
+const paths = { OpenAI: "/v1/chat/completions", Responses: "/v1/responses", Anthropic: "/v1/messages" }
 
 export const post = (server: FaultServer.Service, format: Format, model: string, more: object = { stream: true }) =>
   fetch(`${server.url}${paths[format]}`, {
     method: "POST",
-    body: JSON.stringify({ model, max_tokens: 10, messages: [{ role: "user", content: "the secret prompt" }], ...more })
+    body: JSON.stringify({
+      model,
+      max_tokens: 10,
+      [format === "Responses" ? "input" : "messages"]: [{ role: "user", content: "the secret prompt" }],
+      ...more
+    })
   })
 
 /** A stream that a test reads piece by piece. */
@@ -126,16 +131,44 @@ const anthropicName = (name: string | undefined, data: string): string => {
   }
 }
 
-/** The frames of a body as words that both formats share; what is not a whole frame is `half`. */
+const responsesName = (name: string | undefined, data: string): string => {
+  const json = parse(data)
+  if (json === undefined) {
+    return "malformed"
+  }
+  strictEqual(at(json, "type"), name)
+  const delta = at(json, "delta")
+  if (typeof delta === "string") {
+    return delta
+  }
+  switch (name) {
+    case "response.created":
+      return "start"
+    case "response.completed":
+      return "done"
+    case "response.failed":
+      return `failed ${at(json, "response", "error", "code")}`
+    case "keepalive":
+      return "ping"
+    case "error":
+      return `error ${at(json, "code")}`
+    default:
+      return `${name}`
+  }
+}
+
+/** The frames of a body as words that all formats share; what is not a whole frame is `half`. */
 export const named = (text: string, format: Format): ReadonlyArray<string> => {
   const frames = text.split("\n\n")
   const rest = frames.pop()
   const names = frames.map((frame) => {
-    const match = /^(?:event: (\w+)\n)?data: (.*)$/.exec(frame)
+    const match = /^(?:event: ([\w.]+)\n)?data: (.*)$/.exec(frame)
     return match === null
       ? frame.replace(/^: /, "")
       : format === "OpenAI"
       ? openAiName(match[2] ?? "")
+      : format === "Responses"
+      ? responsesName(match[1], match[2] ?? "")
       : anthropicName(match[1], match[2] ?? "")
   })
   return rest === "" ? names : [...names, "half"]
@@ -150,6 +183,14 @@ export const read = (server: FaultServer.Service, format: Format, model: string,
     return { events: named(text, format), text, error }
   })
 
-/** What comes before and after the words: in Anthropic's format a text is a block with a start and an end. */
-export const opening = { OpenAI: ["start"], Anthropic: ["start", "content_block_start", "ping"] }
-export const closing = { OpenAI: ["finish stop"], Anthropic: ["content_block_stop", "finish end_turn"] }
+/** What comes before and after the words: but for Chat Completions a text has a start and an end of its own. */
+export const opening = {
+  OpenAI: ["start"],
+  Responses: ["start", "response.in_progress", "response.output_item.added", "response.content_part.added"],
+  Anthropic: ["start", "content_block_start", "ping"]
+}
+export const closing = {
+  OpenAI: ["finish stop"],
+  Responses: ["response.output_text.done", "response.content_part.done", "response.output_item.done"],
+  Anthropic: ["content_block_stop", "finish end_turn"]
+}

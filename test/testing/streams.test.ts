@@ -145,7 +145,7 @@ describe("Anthropic's client", () => {
     }))
 })
 
-describe.each(formats)("a stream in either format, here %s's,", (format) => {
+describe.each(formats)("a stream in any format, here %s's,", (format) => {
   const start = opening[format]
   const finish = closing[format]
   const told = (...pieces: ReadonlyArray<string>) => [...start, ...pieces]
@@ -171,11 +171,27 @@ describe.each(formats)("a stream in either format, here %s's,", (format) => {
     }))
 
   const errors: ReadonlyArray<readonly [Fault.StreamError, Readonly<Record<Format, string>>]> = [
-    ["overloaded", { OpenAI: "server_is_overloaded", Anthropic: "overloaded_error" }],
-    ["rate-limited", { OpenAI: "rate_limit_exceeded", Anthropic: "rate_limit_error" }],
-    ["server-error", { OpenAI: "server_error", Anthropic: "api_error" }],
-    ["invalid-request", { OpenAI: "null", Anthropic: "invalid_request_error" }],
-    ["content-filtered", { OpenAI: "content_filter", Anthropic: "invalid_request_error" }]
+    ["overloaded", {
+      OpenAI: "server_is_overloaded",
+      Responses: "server_is_overloaded",
+      Anthropic: "overloaded_error"
+    }],
+    ["rate-limited", {
+      OpenAI: "rate_limit_exceeded",
+      Responses: "rate_limit_exceeded",
+      Anthropic: "rate_limit_error"
+    }],
+    ["server-error", { OpenAI: "server_error", Responses: "server_error", Anthropic: "api_error" }],
+    ["invalid-request", {
+      OpenAI: "null",
+      Responses: "invalid_request_error",
+      Anthropic: "invalid_request_error"
+    }],
+    ["content-filtered", {
+      OpenAI: "content_filter",
+      Responses: "content_filter",
+      Anthropic: "invalid_request_error"
+    }]
   ]
   it.scopedLive.each(errors)("fails in the provider's words: %s", ([error, code]) =>
     Effect.gen(function*() {
@@ -347,6 +363,12 @@ describe.each(formats)("a stream in either format, here %s's,", (format) => {
           piece: (text: string) => JSON.stringify({ arguments: text }),
           closing: ["finish tool_calls", "done"]
         },
+        Responses: {
+          opening: ["start", "response.in_progress"],
+          first: "response.output_item.added",
+          piece: (text: string) => text,
+          closing: ["response.function_call_arguments.done", "response.output_item.done", "done"]
+        },
         Anthropic: {
           opening: ["start", "ping"],
           first: "content_block_start",
@@ -376,6 +398,19 @@ describe.each(formats)("a stream in either format, here %s's,", (format) => {
       )
       const thought = {
         OpenAI: ["start", "Let", " me"],
+        Responses: [
+          "start",
+          "response.in_progress",
+          "response.output_item.added",
+          "response.reasoning_summary_part.added",
+          "Let",
+          " me",
+          "response.reasoning_summary_text.done",
+          "response.reasoning_summary_part.done",
+          "response.output_item.done",
+          "response.output_item.added",
+          "response.content_part.added"
+        ],
         // The third delta is the signature of the thinking, which has no words.
         Anthropic: [...start, "Let", " me", "undefined", "content_block_stop", "content_block_start"]
       }[format]

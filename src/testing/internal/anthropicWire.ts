@@ -3,6 +3,8 @@
  *
  * Source: platform.claude.com/docs/en/api/errors and /rate-limits, and bodies quoted in the issues of its SDKs.
  */
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { Answer, Asked, Refusal, Said, StreamWire, Wire } from "./wire.js"
 import { argumentPieces, brokenJson, contentOf, contentPieces, event, requestId, usageOf, words } from "./wire.js"
 
@@ -76,6 +78,21 @@ const limitHeaders = (said: Said, time: number): Readonly<Record<string, string>
   }
 }
 
+const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
+
+/** The input of a tool as the value that its JSON is; what is no JSON stays the text that it is. */
+const parsed = (json: string): unknown => Either.getOrElse(parseJson(json), () => json)
+
+const toolUse = ({ number }: Asked, name: string, input: unknown) => ({
+  type: "tool_use",
+  id: `toolu_${number}`,
+  name,
+  input,
+  caller: { type: "direct" }
+})
+
+const SIGNATURE = "c2lnbmVk"
+
 const message = ({ model, number }: Asked, content: ReadonlyArray<unknown>, stopReason: string | null) => ({
   id: `msg_${number}`,
   type: "message",
@@ -85,6 +102,8 @@ const message = ({ model, number }: Asked, content: ReadonlyArray<unknown>, stop
   stop_reason: stopReason,
   stop_sequence: null
 })
+
+const stopReason = ({ toolCall }: Answer) => toolCall === undefined ? "end_turn" : "tool_use"
 
 const usage = ({ completionTokens, promptTokens }: NonNullable<Answer["usage"]>) => ({
   input_tokens: promptTokens,
@@ -108,20 +127,14 @@ const makeStream = (asked: Asked): StreamWire => {
   const events: StreamWire["events"] = (answer) => {
     const { reasoning, toolCall } = answer
     const content = contentOf(answer, asked.model)
-    const used = usageOf(answer, toolCall?.arguments ?? content)
+    const used = usageOf(answer, asked.model)
     const index = reasoning === undefined ? 0 : 1
     // The block of a tool call tells its name, and is the first piece of the output; that of a text is empty.
     const textStart = toolCall === undefined ? [blockStart(index, { type: "text", text: "" })] : []
     const output = toolCall === undefined
       ? contentPieces(answer, content).map((piece) => blockDelta(index, { type: "text_delta", text: piece }))
       : [
-        blockStart(index, {
-          type: "tool_use",
-          id: `toolu_${asked.number}`,
-          name: toolCall.name,
-          input: {},
-          caller: { type: "direct" }
-        }),
+        blockStart(index, toolUse(asked, toolCall.name, {})),
         ...argumentPieces(answer, toolCall.arguments).map((piece) =>
           blockDelta(index, { type: "input_json_delta", partial_json: piece })
         )
@@ -136,7 +149,7 @@ const makeStream = (asked: Asked): StreamWire => {
       ],
       reasoning: reasoning === undefined ? [] : [
         ...words(reasoning).map((piece) => blockDelta(0, { type: "thinking_delta", thinking: piece })),
-        blockDelta(0, { type: "signature_delta", signature: "c2lnbmVk" }),
+        blockDelta(0, { type: "signature_delta", signature: SIGNATURE }),
         blockStop(0),
         ...textStart
       ],
@@ -144,7 +157,7 @@ const makeStream = (asked: Asked): StreamWire => {
       finish: [
         blockStop(index),
         send("message_delta", {
-          delta: { stop_reason: toolCall === undefined ? "end_turn" : "tool_use", stop_sequence: null },
+          delta: { stop_reason: stopReason(answer), stop_sequence: null },
           usage: { output_tokens: used.completionTokens }
         })
       ],
@@ -168,14 +181,19 @@ export const make = (asked: Asked): Wire => {
   const id = requestId(asked.number)
   return {
     answer: (ok) => {
-      const content = contentOf(ok, asked.model)
+      const { reasoning, toolCall } = ok
+      const thinking = reasoning === undefined ? [] : [{ type: "thinking", thinking: reasoning, signature: SIGNATURE }]
+      const output = toolCall === undefined
+        ? { type: "text", text: contentOf(ok, asked.model), citations: null }
+        : toolUse(asked, toolCall.name, parsed(toolCall.arguments))
       return {
-        ...message(asked, [{ type: "text", text: content, citations: null }], "end_turn"),
-        usage: usage(usageOf(ok, content))
+        ...message(asked, [...thinking, output], stopReason(ok)),
+        usage: usage(usageOf(ok, asked.model))
       }
     },
     stream: makeStream(asked),
     error: (said) => error(id, told(said)),
+    failure: (said) => error(id, told(said)),
     headers: ({ said, time }) => ({
       "request-id": id,
       "anthropic-organization-id": "00000000-0000-4000-8000-000000000000",

@@ -54,8 +54,10 @@ const contentOf = (fault: Fault.Status, reply: Reply): Content =>
     ? text(fault.body)
     : fault.body !== undefined
     ? json(fault.body)
-    : fault.status >= 400 || fault.error !== undefined
+    : fault.status >= 400
     ? json(reply.wire.error(saidBy(fault)))
+    : fault.error !== undefined
+    ? json(reply.wire.failure(saidBy(fault)))
     : text("")
 
 const half = (bytes: Buffer): Buffer => bytes.subarray(0, Math.floor(bytes.length / 2))
@@ -87,29 +89,33 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
     response.write(half(content.bytes), then)
   }
 
-  const stream = (fault: Fault.Stream) =>
-    Streaming.perform(fault, reply.wire.stream, {
-      response,
-      begin: () => begin(200, Streaming.contentType),
-      breaking
-    })
+  /** The answer that the fault gives, as a stream where one was asked for. */
+  const answer = (fault: Fault.Ok | Fault.Stream): Effect.Effect<void> =>
+    reply.stream === undefined
+      ? Effect.sync(() => whole(200, json(reply.wire.answer(fault))))
+      : Streaming.perform(
+        fault._tag === "Stream"
+          ? fault
+          : Fault.stream({ content: fault.content, toolCall: fault.toolCall, usage: fault.usage }),
+        reply.stream,
+        {
+          response,
+          begin: () => begin(200, Streaming.contentType),
+          breaking
+        }
+      )
 
   /** A whole answer of the kind that was asked for. */
-  const answer = (): Content =>
-    reply.streamed
-      ? { type: Streaming.contentType, bytes: Streaming.whole(reply.wire.stream) }
-      : json(reply.wire.answer({}))
+  const anyAnswer = (): Content =>
+    reply.stream === undefined
+      ? json(reply.wire.answer({}))
+      : { type: Streaming.contentType, bytes: Streaming.whole(reply.stream) }
 
   switch (fault._tag) {
     case "Ok":
-      return Effect.andThen(
-        sleep(fault.delay),
-        reply.streamed
-          ? stream(Fault.stream({ content: fault.content, usage: fault.usage }))
-          : Effect.sync(() => whole(200, json(reply.wire.answer(fault))))
-      )
+      return Effect.andThen(sleep(fault.delay), answer(fault))
     case "Stream":
-      return reply.streamed ? stream(fault) : Effect.sync(() => whole(200, json(reply.wire.answer(fault))))
+      return answer(fault)
     case "Status":
       return Effect.andThen(
         sleep(fault.delay),
@@ -124,7 +130,7 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
       return Effect.void
     case "Truncated":
       return Effect.sync(() => {
-        const content = answer()
+        const content = anyAnswer()
         if (fault.how === "json") {
           whole(200, { type: content.type, bytes: half(content.bytes) })
         } else {
@@ -134,8 +140,8 @@ export const perform = (reply: Reply, exchange: Exchange): Effect.Effect<void> =
       })
     case "Stalled":
       return Effect.sync(() => {
-        const content = fault.status >= 400 ? json(reply.wire.error(saidBy(fault))) : answer()
-        partly(fault.status, content, reply.streamed ? "chunked" : "length")
+        const content = fault.status >= 400 ? json(reply.wire.error(saidBy(fault))) : anyAnswer()
+        partly(fault.status, content, reply.stream === undefined ? "length" : "chunked")
       })
   }
 }

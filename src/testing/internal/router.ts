@@ -2,19 +2,19 @@
  * From a request to what happens to it.
  *
  * Every route ends in a `Behaviour`, the ordinary refusals (404, 400) and the control endpoint's answers too, so that one
- * interpreter writes all responses and nothing here touches a socket. A wire format is a set of routes together with the
- * bodies it speaks.
+ * interpreter writes all responses and nothing here touches a socket. Every wire format is a route; the others are the
+ * list of models and the control endpoint.
  */
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Fault from "../Fault.js"
-import * as AnthropicWire from "./anthropicWire.js"
+import { formatOf, formats } from "./formats.js"
 import * as ModelNames from "./modelNames.js"
-import * as OpenAiWire from "./openAiWire.js"
+import * as OpenAi from "./openAiCommon.js"
 import type { Scripts } from "./scripts.js"
-import type { Asked, Refusal, Wire } from "./wire.js"
+import type { Refusal, StreamWire, Wire } from "./wire.js"
 
 export interface Request {
   /** Its place among the requests of this server, from 1. */
@@ -33,8 +33,8 @@ export interface Reply {
   readonly wire: Wire
   /** The model that was asked; undefined when the request did not get that far. */
   readonly model?: string
-  /** Whether a stream was asked for. */
-  readonly streamed: boolean
+  /** How to stream; undefined when no stream was asked for. */
+  readonly stream: StreamWire | undefined
 }
 
 /** What the routes read and change. */
@@ -49,33 +49,6 @@ const controlPrefix = "/__"
 
 /** Control requests are about the server: they meet no fault and are not in the log. */
 export const isControl = (path: string): boolean => path.startsWith(controlPrefix)
-
-/** One of the formats the server speaks. */
-interface Format {
-  readonly wire: (asked: Asked) => Wire
-  readonly refusal: (number: number, refusal: Refusal) => unknown
-  /** What a request must have, each with its test. */
-  readonly required: Readonly<Record<string, (value: unknown) => boolean>>
-  readonly missing: (param: string) => string
-}
-
-const openAi: Format = {
-  wire: OpenAiWire.make,
-  refusal: (_, refusal) => OpenAiWire.refusal(refusal),
-  required: { model: Predicate.isString, messages: Array.isArray },
-  missing: (param) => `Missing required parameter: '${param}'.`
-}
-
-const anthropic: Format = {
-  wire: AnthropicWire.make,
-  refusal: AnthropicWire.refusal,
-  required: { model: Predicate.isString, messages: Array.isArray, max_tokens: Predicate.isNumber },
-  missing: (param) => `${param}: Field required`
-}
-
-const messagesPath = /^\/v1\/messages$/
-
-const formatOf = (path: string): Format => messagesPath.test(path) ? anthropic : openAi
 
 const respond = (status: number, body: unknown): Fault.Behaviour => Fault.status(status, { body })
 
@@ -117,15 +90,16 @@ export const make = (state: State): (request: Request) => Reply => {
       return refuse(request, { status: 400, message: "The body of the request is not a JSON object." })
     }
     const fields = json.right
-    const param = Object.keys(format.required).find((name) => format.required[name]?.(fields[name]) !== true)
     const { model } = fields
-    if (param !== undefined || !Predicate.isString(model) || model === "") {
-      const missing = param ?? "model"
+    const wrong = Object.keys(format.fields).find((name) => format.fields[name]?.(fields[name]) !== true)
+    if (wrong !== undefined || !Predicate.isString(model)) {
+      const param = wrong ?? "model"
       return refuse(request, {
         status: 400,
-        message: format.missing(missing),
-        code: "missing_required_parameter",
-        param: missing
+        param,
+        ...(fields[param] === undefined
+          ? { message: format.missing(param), code: "missing_required_parameter" }
+          : { message: format.invalid(param), code: "invalid_value" })
       })
     }
     const behaviour = state.scripts.next(model) ?? refuse(request, {
@@ -134,17 +108,12 @@ export const make = (state: State): (request: Request) => Reply => {
       code: "model_not_found",
       param: "model"
     })
-    const includeUsage = Predicate.isRecord(fields.stream_options) && fields.stream_options.include_usage === true
-    return {
-      behaviour,
-      wire: format.wire({ ...request, model, includeUsage }),
-      model,
-      streamed: fields.stream === true
-    }
+    const wire = format.wire({ ...request, model, fields })
+    return { behaviour, wire, model, stream: fields.stream === true ? wire.stream : undefined }
   }
 
   const listModels: Route["handle"] = () =>
-    respond(200, OpenAiWire.models(new Set(["gpt-4o", ...state.scripts.models(), ...ModelNames.examples])))
+    respond(200, OpenAi.models(new Set(["gpt-4o", ...state.scripts.models(), ...ModelNames.examples])))
 
   const setFaults: Route["handle"] = (request, encoded) => {
     const model = decodeModel(encoded)
@@ -165,8 +134,7 @@ export const make = (state: State): (request: Request) => Reply => {
   }
 
   const routes: ReadonlyArray<Route> = [
-    { method: "POST", path: /^\/v1\/chat\/completions$/, handle: askModel },
-    { method: "POST", path: messagesPath, handle: askModel },
+    ...formats.map(({ path }): Route => ({ method: "POST", path, handle: askModel })),
     { method: "GET", path: /^\/v1\/models$/, handle: listModels },
     { method: "PUT", path: /^\/__faults\/(.+)$/, handle: setFaults },
     { method: "DELETE", path: /^\/__faults$/, handle: reset },
@@ -201,8 +169,8 @@ export const make = (state: State): (request: Request) => Reply => {
     return "_tag" in outcome
       ? {
         behaviour: outcome,
-        wire: formatOf(request.path).wire({ ...request, model: "", includeUsage: false }),
-        streamed: false
+        wire: formatOf(request.path).wire({ ...request, model: "", fields: {} }),
+        stream: undefined
       }
       : outcome
   }

@@ -8,20 +8,13 @@
 import * as Duration from "effect/Duration"
 import * as Fault from "../Fault.js"
 import * as ModelNames from "./modelNames.js"
+import { draw } from "./random.js"
 
 interface Script {
   readonly faults: ReadonlyArray<Fault.Fault>
   served: number
   /** When the last fault, the one that repeats, was met first. */
   repeatsSince: bigint
-}
-
-/** The nth number of a seeded sequence in [0, 1), without the ones before it (mulberry32, which counts by a constant). */
-const draw = (seed: number, nth: number): number => {
-  const state = (seed + Math.imul(nth + 1, 0x6d2b79f5)) | 0
-  const mixed = Math.imul(state ^ (state >>> 15), state | 1)
-  const again = mixed ^ (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61))
-  return ((again ^ (again >>> 14)) >>> 0) / 2 ** 32
 }
 
 /** What a fault is for the nth request (from 0) that meets it, `elapsed` milliseconds after the first. */

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
 import type * as Fault from "../Fault.js"
 import { sleep } from "./realTime.js"
-import type { Events, Said, StreamWire } from "./wire.js"
+import type { Events, Said, StreamEvent, StreamWire } from "./wire.js"
 
 export const contentType = "text/event-stream; charset=utf-8"
 
@@ -40,12 +40,13 @@ const saidBy = (error: Fault.StreamError): Said => {
 /** The events of a stream in which all is well, as one body. */
 export const whole = (wire: StreamWire): Buffer => {
   const { done, finish, opening, output, reasoning } = wire.events({})
-  return Buffer.from([...opening, ...reasoning, ...output, ...finish, ...done].join(""))
+  const events = [...opening, ...reasoning, ...output, ...finish, ...done]
+  return Buffer.from(events.map((event, place) => event(place)).join(""))
 }
 
 /** What follows the output that precedes the fault: some more events, and what becomes of the connection. */
 type Ending = readonly [
-  events: ReadonlyArray<string>,
+  events: ReadonlyArray<StreamEvent>,
   connection: "end" | "open" | "cut" | "reset" | "pings" | "endless line"
 ]
 
@@ -93,14 +94,23 @@ export const perform = (fault: Fault.Stream, wire: StreamWire, channel: Channel)
   const [more, connection] = endingOf(fault, wire, events)
   const paced = [...events.reasoning, ...events.output.slice(0, fault.after), ...more]
 
+  let sent = 0
+
   // When the client has left there is no next step: the fiber is interrupted.
-  const send = (event: string) =>
+  const write = (text: string) =>
     Effect.async<void>((resume) => {
-      response.write(event, (error) => {
+      response.write(text, (error) => {
         if (error === null || error === undefined) {
           resume(Effect.void)
         }
       })
+    })
+
+  const send = (event: StreamEvent) =>
+    Effect.suspend(() => {
+      const text = event(sent)
+      sent += 1
+      return write(text)
     })
 
   const pings = Effect.forever(Effect.zipRight(sleep(fault.pingEvery), send(wire.keepAlive)))
@@ -134,7 +144,7 @@ export const perform = (fault: Fault.Stream, wire: StreamWire, channel: Channel)
       case "pings":
         return pings
       case "endless line":
-        return Effect.zipRight(send("data: "), Effect.forever(send(endlessPiece)))
+        return Effect.zipRight(write("data: "), Effect.forever(write(endlessPiece)))
     }
   })
 

@@ -33,35 +33,41 @@ export interface Sending {
 /** What a whole answer says; where it says nothing, the server chooses. */
 export type Answer = Pick<Fault.Stream, "content" | "toolCall" | "reasoning" | "usage" | "chunks">
 
+/** An event as it is sent, given its place among the events of its stream, from 0, which some formats have it tell. */
+export type StreamEvent = (place: number) => string
+
 /** A streamed answer, part by part, as the events that are sent. */
 export interface Events {
   /** Before the model has said anything. */
-  readonly opening: ReadonlyArray<string>
+  readonly opening: ReadonlyArray<StreamEvent>
   /** The reasoning, and what leads from it to the output. */
-  readonly reasoning: ReadonlyArray<string>
+  readonly reasoning: ReadonlyArray<StreamEvent>
   /** The content, or the tool call in its place, an event for each piece. */
-  readonly output: ReadonlyArray<string>
+  readonly output: ReadonlyArray<StreamEvent>
   /** That the answer is whole, and what it cost. */
-  readonly finish: ReadonlyArray<string>
+  readonly finish: ReadonlyArray<StreamEvent>
   /** That nothing follows. */
-  readonly done: ReadonlyArray<string>
+  readonly done: ReadonlyArray<StreamEvent>
 }
 
 /** How a provider streams. */
 export interface StreamWire {
   readonly events: (answer: Answer) => Events
-  readonly keepAlive: string
+  readonly keepAlive: StreamEvent
   /** An event that is not JSON. */
-  readonly malformed: string
-  readonly error: (said: Said) => string
+  readonly malformed: StreamEvent
+  readonly error: (said: Said) => StreamEvent
   /** An error as the reason why the answer is finished, where the format can say so. */
-  readonly finishError: (said: Said) => string
+  readonly finishError: (said: Said) => StreamEvent
 }
 
 export interface Wire {
   readonly answer: (ok: Answer) => unknown
-  readonly stream: StreamWire
+  /** Undefined where nothing can be streamed. */
+  readonly stream: StreamWire | undefined
   readonly error: (said: Said) => unknown
+  /** The error in the place of an answer, under a status that promises one. */
+  readonly failure: (said: Said) => unknown
   readonly headers: (sending: Sending) => Readonly<Record<string, string>>
 }
 
@@ -72,8 +78,8 @@ export interface Asked {
   /** Wall time in milliseconds. */
   readonly time: number
   readonly model: string
-  /** Whether a stream is to tell what it cost, where that is a choice. */
-  readonly includeUsage: boolean
+  /** Its body. */
+  readonly fields: Readonly<Record<string, unknown>>
 }
 
 /** The id of the nth request. */
@@ -83,9 +89,12 @@ export const requestId = (number: number): string => `req_${number}`
 export const contentOf = (ok: Answer, model: string): string =>
   ok.content ?? `This is ${model}, answering in the resilience demo.`
 
-/** Counts that depend on the content alone, unless they were given. */
-export const usageOf = (ok: Answer, content: string): NonNullable<Answer["usage"]> =>
-  ok.usage ?? { promptTokens: 8, completionTokens: content.split(/\s+/).length }
+/** Counts that depend on what is said alone, unless they were given. */
+export const usageOf = (ok: Answer, model: string): NonNullable<Answer["usage"]> =>
+  ok.usage ?? {
+    promptTokens: 8,
+    completionTokens: (ok.toolCall?.arguments ?? contentOf(ok, model)).split(/\s+/).length
+  }
 
 /** A text cut at the ends of words. */
 export const words = (text: string): ReadonlyArray<string> => text.match(/\s*\S+|\s+$/g) ?? []
@@ -105,9 +114,12 @@ export const contentPieces = (answer: Answer, content: string): ReadonlyArray<st
 export const argumentPieces = (answer: Answer, json: string): ReadonlyArray<string> =>
   evenly(json, answer.chunks ?? Math.ceil(json.length / 8))
 
-/** An event of a stream; `name` where the format has one before the data. */
-export const event = (data: string, name?: string): string =>
+/** An event's text; `name` where the format has one before the data. */
+export const frame = (data: string, name?: string): string =>
   `${name === undefined ? "" : `event: ${name}\n`}data: ${data}\n\n`
+
+/** An event that says the same in any place. */
+export const event = (data: string, name?: string): StreamEvent => () => frame(data, name)
 
 /** The beginning of a JSON object, and no more of it. */
 export const brokenJson = `{"id": "broken`
