@@ -12,8 +12,14 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const manifest: {
   readonly exports: Record<string, string | { readonly types: string; readonly default: string }>
   readonly peerDependencies: Record<string, string>
+  readonly peerDependenciesMeta: Record<string, { readonly optional: boolean }>
   readonly dependencies?: Record<string, string>
 } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+
+const required = Object.keys(manifest.peerDependencies).filter((peer) =>
+  manifest.peerDependenciesMeta[peer] === undefined
+)
+const optional = Object.keys(manifest.peerDependenciesMeta)
 
 const run = (command: string, args: ReadonlyArray<string>, cwd: string): string =>
   execFileSync(command, args, { cwd, encoding: "utf8" })
@@ -38,6 +44,25 @@ OpenAi.layer({ apiKey: Redacted.make("key") })
 Effect.runPromise(text).then((text) => console.log(text))
 `
 
+const aiProgram = `
+import { LanguageModel } from "@effect/ai"
+import { Effect, Layer, Stream } from "effect"
+import { LanguageModelFallback } from "effect-resilience/ai"
+
+const model = Layer.effect(
+  LanguageModel.LanguageModel,
+  LanguageModel.make({
+    generateText: () => Effect.succeed([{ type: "text", text: "asked" }]),
+    streamText: () => Stream.empty
+  })
+)
+const text = LanguageModel.generateText({ prompt: "Hello" }).pipe(
+  Effect.map((response) => response.text),
+  Effect.provide(LanguageModelFallback.layer(model))
+)
+Effect.runPromise(text).then((text) => console.log(text))
+`
+
 // Declarations are checked too (no skipLibCheck), and no types of Node are at hand.
 const compilerOptions = {
   strict: true,
@@ -57,20 +82,32 @@ describe("the packed package", () => {
     const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? ""
     mkdirSync(installed, { recursive: true })
     run("tar", ["-xzf", join(folder, tarball), "-C", installed, "--strip-components", "1"], folder)
-    // Its peers, and nothing else of this checkout.
-    for (const peer of Object.keys(manifest.peerDependencies)) {
-      mkdirSync(dirname(join(folder, "node_modules", peer)), { recursive: true })
-      symlinkSync(join(root, "node_modules", peer), join(folder, "node_modules", peer))
-    }
+    // The peers it needs, and nothing else of this checkout.
+    required.forEach(link)
     writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }))
-    writeFileSync(join(folder, "program.ts"), program)
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.ts"] }))
   }, 120_000)
+
+  const link = (peer: string) => {
+    mkdirSync(dirname(join(folder, "node_modules", peer)), { recursive: true })
+    symlinkSync(join(root, "node_modules", peer), join(folder, "node_modules", peer))
+  }
+
+  /** What a program prints that is compiled strictly, its dependencies' declarations included. */
+  const output = (source: string, options: object = {}): string => {
+    writeFileSync(join(folder, "program.ts"), source)
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions: { ...compilerOptions, ...options }, files: ["program.ts"] })
+    )
+    run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], folder)
+    return run(process.execPath, ["program.js"], folder).trim()
+  }
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  it("depends on effect and @effect/platform as peers, and on nothing else", () => {
-    deepStrictEqual(Object.keys(manifest.peerDependencies).sort(), ["@effect/platform", "effect"])
+  it("depends on effect and @effect/platform as peers, and on nothing else unless it is used", () => {
+    deepStrictEqual(required.sort(), ["@effect/platform", "effect"])
+    deepStrictEqual(optional, ["@effect/ai"])
     strictEqual(manifest.dependencies, undefined)
   })
 
@@ -84,8 +121,13 @@ describe("the packed package", () => {
   })
 
   it("type-checks in a strict program and runs", () => {
-    run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], folder)
-    strictEqual(run(process.execPath, ["program.js"], folder).trim(), "installed")
+    strictEqual(output(program), "installed")
+  }, 60_000)
+
+  it("has an entry point for @effect/ai, where that is installed", () => {
+    optional.forEach(link)
+    // The declarations of @effect/ai do not all check by themselves.
+    strictEqual(output(aiProgram, { skipLibCheck: true }), "asked")
   }, 60_000)
 
   it("carries no test, bench or command of the checkout", () => {
