@@ -9,13 +9,13 @@ import * as AiError from "@effect/ai/AiError"
 import type * as LanguageModel from "@effect/ai/LanguageModel"
 import * as Response from "@effect/ai/Response"
 import { CurrentSpanTransformer } from "@effect/ai/Telemetry"
-import type * as Tool from "@effect/ai/Tool"
-import type * as Toolkit from "@effect/ai/Toolkit"
-import type * as Chunk from "effect/Chunk"
+import * as Tool from "@effect/ai/Tool"
+import * as Toolkit from "@effect/ai/Toolkit"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as ParseResult from "effect/ParseResult"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { CallError, Target } from "../../ProviderError.js"
@@ -32,9 +32,24 @@ export const failed = (error: CallError, method: Method): AiError.AiError =>
 const malformed = (method: Method) => (error: ParseResult.ParseError): AiError.AiError =>
   AiError.MalformedOutput.fromParseError({ module: MODULE, method, error })
 
+/** Checks parameters as their schema does, and leaves them as they are. */
+const checking = (parameters: Tool.Any["parametersSchema"]) =>
+  Schema.transformOrFail(Schema.asSchema(parameters), Schema.Unknown, {
+    strict: true,
+    decode: (_decoded, _options, _ast, raw) => ParseResult.succeed(raw),
+    encode: (raw) => ParseResult.succeed(raw)
+  })
+
+/** A tool as it was, but for what becomes of its parameters. */
+const unread = (tool: Tool.Any): Tool.Any =>
+  Object.assign(Object.create(Object.getPrototypeOf(tool)), tool, {
+    description: tool.description ?? Tool.getDescriptionFromSchemaAst(tool.parametersSchema.ast),
+    parametersSchema: checking(tool.parametersSchema)
+  })
+
 /** The tools, as far as a model has to know them. */
 const shown = (tools: ReadonlyArray<Tool.Any>): Toolkit.WithHandler<Record<string, Tool.Any>> => ({
-  tools: Object.fromEntries(tools.map((tool) => [tool.name, tool])),
+  tools: Object.fromEntries(tools.map((tool) => [tool.name, unread(tool)])),
   handle: (name) => Effect.dieMessage(`${MODULE}: ${name} is not to be run here`)
 })
 
@@ -47,6 +62,24 @@ const asked = ({ prompt, toolChoice, tools }: LanguageModel.ProviderOptions) => 
   toolChoice,
   disableToolCallResolution: true as const
 })
+
+type Tools = Record<string, Tool.Any>
+
+/** A call or a result of a tool, as the model wrote it. */
+const written = (part: Response.ToolCallParts<Tools> | Response.ToolResultParts<Tools>) =>
+  part.type === "tool-call" ? part : { ...part, result: part.encodedResult }
+
+const encodePart = Schema.encode(Response.Part(Toolkit.empty))
+
+const encoded = (part: Response.Part<Tools>): Effect.Effect<Response.PartEncoded, ParseResult.ParseError> =>
+  part.type === "tool-call" || part.type === "tool-result" ? Effect.succeed(written(part)) : encodePart(part)
+
+const encodeStreamPart = Schema.encode(Response.StreamPart(Toolkit.empty))
+
+const encodedOfStream = (
+  part: Response.StreamPart<Tools>
+): Effect.Effect<Response.StreamPartEncoded, ParseResult.ParseError> =>
+  part.type === "tool-call" || part.type === "tool-result" ? Effect.succeed(written(part)) : encodeStreamPart(part)
 
 /** A whole answer, checked against the schemas of what was asked for. */
 export const generate = (
@@ -61,11 +94,13 @@ export const generate = (
     // What the schema needs, the program that asked for the object provides.
     schema: Schema.make<unknown, Record<string, unknown>, never>(responseFormat.schema.ast)
   })
-  const encode = Schema.encode(Schema.mutable(Schema.Array(Response.Part(request.toolkit))))
   return answer.pipe(
     Effect.mapInputContext(untransformed),
     Effect.flatMap(({ content }) =>
-      Effect.mapError(encode(content), malformed(responseFormat.type === "text" ? "generateText" : "generateObject"))
+      Effect.mapError(
+        Effect.forEach(content, encoded),
+        malformed(responseFormat.type === "text" ? "generateText" : "generateObject")
+      )
     )
   )
 }
@@ -135,9 +170,13 @@ export const stream = (
   target: Target
 ): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
   const request = asked(options)
-  const encode = Schema.encode(Schema.ChunkFromSelf(Response.StreamPart(request.toolkit)))
   const parts = model.streamText(request).pipe(
-    Stream.mapChunksEffect((parts) => Effect.mapError(encode(parts), malformed("streamText"))),
+    Stream.mapChunksEffect((parts) =>
+      Effect.mapBoth(Effect.forEach(parts, encodedOfStream), {
+        onFailure: malformed("streamText"),
+        onSuccess: Chunk.unsafeFromArray
+      })
+    ),
     Stream.mapInputContext(untransformed)
   )
   return honest(parts, target)
