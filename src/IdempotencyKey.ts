@@ -39,9 +39,27 @@ export class Generator extends Context.Reference<Generator>()(
 ) {}
 
 /** A key that is made when it is first asked for, since most calls never need one. */
-class Cell {
-  constructor(public key: string | undefined) {}
+interface Root {
+  key: string | undefined
 }
+
+/**
+ * A key, and which body of the call it is for. That of a first body is the key it is derived of, so a level of firsts
+ * shows only once something else is derived inside: the second body of the first is `key-1-2`, and not that of another.
+ */
+class Cell {
+  constructor(readonly root: Root, private readonly suffix = "", private readonly firsts = "") {}
+  nth(n: number): Cell {
+    return n === 1
+      ? new Cell(this.root, this.suffix, `${this.firsts}-1`)
+      : new Cell(this.root, `${this.suffix}${this.firsts}-${n}`)
+  }
+  of(key: string): string {
+    return `${key.slice(0, 255 - this.suffix.length)}${this.suffix}`
+  }
+}
+
+const cellOf = (key: string | undefined): Cell => new Cell({ key })
 
 class CurrentKey extends Context.Reference<CurrentKey>()(
   "effect-resilience/IdempotencyKey/CurrentKey",
@@ -51,17 +69,17 @@ class CurrentKey extends Context.Reference<CurrentKey>()(
 // Visible ASCII: what every server takes as a header value, with nothing that could end the header early.
 const legal = /^[\x21-\x7e]{1,255}$/
 
-const withSuffix = (key: string, suffix: string): string => `${key.slice(0, 255 - suffix.length)}${suffix}`
-
 const expected = "expected 1 to 255 visible ASCII characters"
 
-const keyOf = (cell: Cell): Effect.Effect<string> =>
-  cell.key !== undefined
-    ? Effect.succeed(cell.key)
+const rootKey = (root: Root): Effect.Effect<string> =>
+  root.key !== undefined
+    ? Effect.succeed(root.key)
     : Effect.flatMap(Effect.flatten(Generator), (key) =>
       legal.test(key)
-        ? Effect.sync(() => cell.key ??= key)
+        ? Effect.sync(() => root.key ??= key)
         : Effect.die(new RangeError(`IdempotencyKey.Generator: ${expected}`)))
+
+const keyOf = (cell: Cell): Effect.Effect<string> => Effect.map(rootKey(cell.root), (key) => cell.of(key))
 
 /**
  * The key of the call this runs in; a new one each time outside of any.
@@ -71,7 +89,7 @@ const keyOf = (cell: Cell): Effect.Effect<string> =>
  */
 export const current: Effect.Effect<string> = Effect.flatMap(
   CurrentKey,
-  (cell) => keyOf(cell ?? new Cell(undefined))
+  (cell) => keyOf(cell ?? cellOf(undefined))
 )
 
 /**
@@ -97,7 +115,7 @@ export const withKey: {
   if (!legal.test(key)) {
     throw new RangeError(`key: ${expected}`)
   }
-  return Effect.provideService(self, CurrentKey, new Cell(key))
+  return Effect.provideService(self, CurrentKey, cellOf(key))
 })
 
 /**
@@ -106,7 +124,7 @@ export const withKey: {
  * @internal
  */
 export const ensure = <R>(context: Context.Context<R>): Context.Context<R> =>
-  Context.get(context, CurrentKey) === undefined ? Context.add(context, CurrentKey, new Cell(undefined)) : context
+  Context.get(context, CurrentKey) === undefined ? Context.add(context, CurrentKey, cellOf(undefined)) : context
 
 /**
  * Gives the effect one key for all that happens in it, unless a caller already chose one. Put it outside the retry;
@@ -129,8 +147,8 @@ export const once = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E,
   Effect.mapInputContext(self, ensure)
 
 /**
- * The key for the nth body that one logical call sends: the key itself for the first, `key-2` for the second. For
- * fallbacks and continuations.
+ * The key for the nth body that one logical call sends: the key itself for the first, `key-2` for the second, and for the
+ * second body of the second `key-2-2`. For fallbacks and continuations.
  *
  * @since 0.1.0
  * @category combinators
@@ -138,7 +156,13 @@ export const once = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E,
 export const derived: {
   (n: number): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R> =>
-  positiveCount("n", n) === 1
-    ? self
-    : Effect.flatMap(current, (key) => Effect.provideService(self, CurrentKey, new Cell(withSuffix(key, `-${n}`)))))
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R> => {
+  positiveCount("n", n)
+  return Effect.flatMap(
+    CurrentKey,
+    (cell) =>
+      cell === undefined && n === 1
+        ? self
+        : Effect.provideService(self, CurrentKey, (cell ?? cellOf(undefined)).nth(n))
+  )
+})

@@ -22,6 +22,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -36,6 +37,7 @@ import * as RetryBudget from "./RetryBudget.js"
 import { findCallError, forProgram, httpAttempt } from "./runtime/httpAttempt.js"
 import { Lease } from "./runtime/lease.js"
 import { pullsOf } from "./runtime/opening.js"
+import { attemptAround } from "./runtime/recorder.js"
 import { StreamingResponse } from "./runtime/streamingResponse.js"
 import { bodyBounds } from "./runtime/streamProtection.js"
 
@@ -80,9 +82,17 @@ const wasNotDone = (error: unknown): boolean =>
 const originOf = ({ url }: HttpClientRequest.HttpClientRequest): string =>
   URL.canParse(url) ? new URL(url).origin : "unknown"
 
+/** What others see as one call may be several requests, each with another body. */
+const keyFor = Effect.contextWithEffect((context: Context.Context<never>) => {
+  const around = attemptAround(context)
+  return around === undefined
+    ? IdempotencyKey.current
+    : IdempotencyKey.derived(IdempotencyKey.current, around.keys += 1)
+})
+
 const withKey = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<HttpClientRequest.HttpClientRequest> =>
   isIdempotent(request) ? Effect.succeed(request) : Effect.map(
-    IdempotencyKey.current,
+    keyFor,
     (key) => HttpClientRequest.setHeader(request, HEADER, key)
   )
 

@@ -208,9 +208,15 @@ describe("a derived key", () => {
 
   it.effect("differs from every other, also when derived of a derived one", () =>
     Effect.gen(function*() {
-      const twice = IdempotencyKey.derived(IdempotencyKey.derived(IdempotencyKey.current, 2), 3)
-      const keys = yield* IdempotencyKey.withKey(Effect.all([four, twice]), "key")
-      strictEqual(new Set(keys.flat()).size, 4)
+      const nested = Effect.all(
+        [1, 2, 3].map((n) =>
+          Effect.all([1, 2, 3].map((m) => IdempotencyKey.current.pipe(IdempotencyKey.derived(m)))).pipe(
+            IdempotencyKey.derived(n)
+          )
+        )
+      )
+      const keys = (yield* IdempotencyKey.withKey(nested, "key")).flat()
+      deepStrictEqual([keys[0], keys[3], new Set(keys).size], ["key", "key-2", 9])
     }))
 
   it.effect("is one that servers take, however long the caller's own is", () =>

@@ -4,7 +4,7 @@ import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import type { Layer } from "effect"
 import { Chunk, Effect, Either, Logger, LogLevel, Stream } from "effect"
-import { CallReport, CircuitBreaker, IdempotencyKey, ResilientHttpClient } from "effect-resilience"
+import { CallReport, CircuitBreaker, IdempotencyKey, Resilience, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
 import { failureOf, nameOf, onlyReport } from "./utils.js"
@@ -202,6 +202,16 @@ describe("what is sent again", () => {
       yield* server.reset
       yield* client.execute(post(server)).pipe(IdempotencyKey.withKey("mine"))
       deepStrictEqual([...(yield* keys(server))], ["mine"])
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it.scopedLive("has a key of its own for each of the requests that policies around them see as one", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting([Fault.overloaded(), Fault.ok()])
+      const { protect } = yield* Resilience.make()
+      const both = Effect.zip(client.execute(post(server)), client.execute(post(server)))
+      yield* protect(both).pipe(IdempotencyKey.withKey("mine"))
+      const sent = (yield* server.attempts).map(({ headers }) => headers["idempotency-key"])
+      deepStrictEqual(sent, ["mine", "mine-2"])
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.scopedLive("is, without a key, only what the server says it did not do", () =>

@@ -51,6 +51,7 @@ export const openAttempt = (
     owner,
     target,
     requests: 0,
+    keys: 0,
     superseded: false,
     over: false,
     recorded: adopted?.recorded ?? "no",

@@ -74,6 +74,8 @@ export interface OpenAttempt {
   target: Target
   /** How many requests were sent in it. */
   requests: number
+  /** How many requests of HTTP clients were given an idempotency key in it. */
+  keys: number
   /** Another policy makes its attempts in it, the first of them under this one's number. */
   superseded: boolean
   /** Over, or let go of: what still runs in it is on its own. */

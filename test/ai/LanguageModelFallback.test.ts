@@ -2,7 +2,7 @@ import { AiError, Chat, LanguageModel, Model, Telemetry, Tool, Toolkit } from "@
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual, throws } from "@effect/vitest/utils"
 import { Cause, Duration, Effect, type Exit, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
-import { CallReport, Fallback, ProviderError, ResilientHttpClient } from "effect-resilience"
+import { CallReport, Fallback, IdempotencyKey, ProviderError, ResilientHttpClient } from "effect-resilience"
 import { LanguageModelFallback } from "effect-resilience/ai"
 import { inspect } from "node:util"
 import { failureOf, nameOf, onlyReport } from "../utils.js"
@@ -125,6 +125,28 @@ describe("an answer", () => {
       )
       strictEqual(yield* text.pipe(Effect.provide(model)), "third")
       deepStrictEqual(left, [2, 1, 0])
+    }))
+
+  it.effect("is asked for under one key for each model, also where fallbacks are nested", () =>
+    Effect.gen(function*() {
+      const keys: Array<string> = []
+      const noting = Layer.effect(
+        LanguageModel.LanguageModel,
+        LanguageModel.make({
+          generateText: () =>
+            Effect.flatMap(IdempotencyKey.current, (key) => {
+              keys.push(key)
+              return Effect.fail(down)
+            }),
+          streamText: () => Stream.empty
+        })
+      )
+      const model = LanguageModelFallback.layer(
+        LanguageModelFallback.layer(noting, noting),
+        LanguageModelFallback.layer(noting, noting)
+      )
+      yield* Effect.exit(text).pipe(Effect.provide(model), IdempotencyKey.withKey("key"))
+      deepStrictEqual([keys.length, new Set(keys).size, keys[0]], [4, 4, "key"])
     }))
 
   it.effect("keeps to the deadline of the layer, plain and streamed", () =>
