@@ -3,8 +3,9 @@
  *
  * A program that already has an `HttpClient` gets retries, Retry-After, pause, budget, circuit breaker, attempt timeout and
  * report by wrapping it, and does not change otherwise: the error type stays `HttpClientError`, and a response that is an
- * error stays a response. What our policies made of it is found with `callError`. The client underneath should not retry by
- * itself: two loops around each other multiply.
+ * error stays a response, whose request then has neither keys nor a body, since it ends up in errors. What our policies
+ * made of it is found with `callError`. The client underneath should not retry by itself: two loops around each other
+ * multiply.
  *
  * A plain response is handed on once its whole body is there, so that the attempt timeout covers it. A stream of events is
  * handed on with its first content, up to which it is retried; what comes after passes through byte for byte, and an end

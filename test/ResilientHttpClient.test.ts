@@ -3,7 +3,7 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import type { Layer } from "effect"
-import { Chunk, Effect, Either, Logger, LogLevel, Stream } from "effect"
+import { Chunk, Effect, Either, Logger, LogLevel, Stream, Tracer } from "effect"
 import { CallReport, CircuitBreaker, IdempotencyKey, Resilience, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
@@ -133,6 +133,50 @@ describe("what the program sees", () => {
       for (const printed of [JSON.stringify(error), inspect(error, { depth: 9 }), String(error)]) {
         assertTrue(!printed.includes("a-secret") && !printed.includes("a-prompt"), printed)
       }
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  for (const strict of [false, true]) {
+    it.scopedLive(`an error response with neither key nor prompt${strict ? ", where the client refuses it" : ""}`, () =>
+      Effect.gen(function*() {
+        const server = yield* FaultServer.make()
+        yield* server.script("m", Fault.badKey, Fault.truncatedJson)
+        const bare = yield* HttpClient.HttpClient
+        const wrap = yield* ResilientHttpClient.make({ retry: { maxAttempts: 1 }, circuitBreaker: false })
+        const client = wrap(strict ? HttpClient.filterStatusOk(bare) : bare)
+        const request = HttpClientRequest.post(`${server.url}/v1/chat/completions`).pipe(
+          HttpClientRequest.bearerToken("a-secret"),
+          HttpClientRequest.bodyUnsafeJson({ model: "m", messages: [{ role: "user", content: "a-prompt" }] })
+        )
+        for (const status of [401, 200]) {
+          const seen = yield* Effect.merge(client.execute(request))
+          const response = "response" in seen ? seen.response : seen
+          assertTrue("status" in response && response.status === status)
+          for (const printed of [JSON.stringify(seen), inspect(seen, { depth: 9 })]) {
+            assertTrue(!printed.includes("a-secret") && !printed.includes("a-prompt"), printed)
+          }
+        }
+      }).pipe(Effect.provide(FetchHttpClient.layer)))
+  }
+
+  it.scopedLive("no key of any provider in the client's spans", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting([Fault.ok()])
+      const native = yield* Effect.tracer
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        context: native.context,
+        span: (...args) => {
+          const span = native.span(...args)
+          spans.push(span)
+          return span
+        }
+      })
+      yield* client.execute(HttpClientRequest.setHeader(post(server), "api-key", "a-secret")).pipe(
+        Effect.withTracer(tracer)
+      )
+      deepStrictEqual(spans.map(({ name }) => name), ["http.client POST"])
+      const printed = inspect(spans.map(({ attributes }) => attributes))
+      assertTrue(printed.includes("api-key") && !printed.includes("a-secret"), printed)
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.scopedLive("when retries do not help, the last response", () =>

@@ -3,7 +3,7 @@
  *
  * Our policies decide by the tags of `CallError`; programs on `@effect/ai` handle `AiError`. An `AiError` that comes from
  * a client with `ResilientHttpClient` has ours inside, any other says what happened by its status, headers and kind. What
- * is made here never carries a header of the request along; an `AiError` of the provider packages does, with the key in
+ * is made here never carries a header of the request along; an `AiError` of the provider packages may, with the key in
  * clear, which `redacted` takes out.
  *
  * @since 0.1.0
@@ -99,6 +99,15 @@ export const fromCallError = (
     : new AiError.UnknownError(fields)
 }
 
+/** What the options of `@effect/ai-openai` take as `Redacted` beside the key. */
+const SECRET_NAMES = ["openai-organization", "openai-project"]
+
+const withoutSecrets = (headers: Readonly<Record<string, string>>) => redactedHeaders(headers, SECRET_NAMES)
+
+/** In the place of a body that cannot be read, `AiError` has the error about that, with the whole request. */
+const readableBody = (body: string | undefined): string | undefined =>
+  body?.includes("\"@effect/platform/HttpClientRequest\"") === true ? undefined : body
+
 /**
  * The error without the keys in it: they say `<redacted>` in headers and URL, and the cause, which holds the request once
  * more, is ours if there is one, and left out otherwise. `ResilientHttpClient.callError` finds in it what it found before.
@@ -138,9 +147,9 @@ export const redacted = (error: AiError.AiError): AiError.AiError => {
         method: error.method,
         reason: error.reason,
         description: error.description,
-        body: error.body,
+        body: readableBody(error.body),
         request: redactedDetails(error.request),
-        response: rememberIn({ status, headers: redactedHeaders(headers) }, findCallError(error))
+        response: rememberIn({ status, headers: withoutSecrets(headers) }, findCallError(error))
       }, unvalidated)
     }
     case "MalformedInput":
@@ -153,5 +162,5 @@ export const redacted = (error: AiError.AiError): AiError.AiError => {
 const redactedDetails = (request: typeof AiError.HttpRequestDetails.Type): typeof AiError.HttpRequestDetails.Type => ({
   ...request,
   ...redactedTarget(request),
-  headers: redactedHeaders(request.headers)
+  headers: withoutSecrets(request.headers)
 })

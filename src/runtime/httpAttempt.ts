@@ -26,7 +26,7 @@ import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore } from "./lease.js"
 import { CurrentActivity, openStream } from "./opening.js"
 import { attemptAround } from "./recorder.js"
-import { redactedRequest } from "./secrets.js"
+import { redactedRequest, redactingHeaders } from "./secrets.js"
 
 /** How deep errors may hold each other: ours in that of a client, that in one of a library on top of it. */
 const MAX_DEPTH = 5
@@ -100,12 +100,13 @@ const withBody = (
     { value: headers }
   )
 
-const isJson = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
-  /\bjson\b/.test(headers["content-type"] ?? "")
+type Head = Pick<HttpClientResponse.HttpClientResponse, "headers" | "status">
+
+const isJson = ({ headers }: Head): boolean => /\bjson\b/.test(headers["content-type"] ?? "")
 
 /** What is wrong with a response, if anything is. */
 const judge = (
-  response: HttpClientResponse.HttpClientResponse,
+  response: Head,
   bytes: ArrayBuffer,
   now: number,
   target: Target
@@ -139,8 +140,12 @@ const readWhole = (
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const body = yield* Effect.mapError(response.arrayBuffer, (error) => transportError(error, target))
-    const whole = withBody(response, body)
-    return { whole, wrong: judge(whole, body, now, target) }
+    const { headers, status } = response
+    const wrong = judge({ headers, status }, body, now, target)
+    // What is no success ends up in errors, of this client or of whoever is given the response.
+    const isSuccess = wrong === undefined && status < 300
+    const request = isSuccess ? response.request : yield* redactedRequest(response.request)
+    return { whole: withBody({ headers, request, status }, body), wrong }
   })
 
 /** Fails with the error, for which the program gets this outcome. */
@@ -177,7 +182,7 @@ const refused = (
       whole,
       Effect.fail(
         new HttpClientError.ResponseError({
-          request: error.request,
+          request: whole.request,
           response: whole,
           reason: error.reason,
           cause: error.cause,
@@ -284,6 +289,7 @@ export const httpAttempt = <R>(
         }
       })
     return (resend === 0 ? send : Effect.annotateSpans(send, "http.request.resend_count", resend)).pipe(
+      redactingHeaders(),
       Effect.catchAll((error) =>
         error._tag === "ResponseError" && error.reason === "StatusCode"
           ? Effect.zipRight(note(error.response), refused(error, target))

@@ -69,3 +69,13 @@ export const redactedRequest = (
         body: HttpBody.empty
       })
   )
+
+/** Has the client's own spans leave these headers out, too. */
+export const redactingHeaders = (
+  secretHeaders: ReadonlyArray<string> = []
+): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> =>
+  Effect.locallyWith(Headers.currentRedactedNames, (names: ReadonlyArray<string | RegExp>) => [
+    ...names,
+    ...SECRET_HEADERS,
+    ...secretHeaders
+  ])

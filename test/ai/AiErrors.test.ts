@@ -1,9 +1,12 @@
-import { AiError } from "@effect/ai"
+import { AiError, LanguageModel } from "@effect/ai"
+import { OpenAiClient, OpenAiLanguageModel } from "@effect/ai-openai"
+import { FetchHttpClient } from "@effect/platform"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option, Redacted } from "effect"
 import { ProviderError, ResilientHttpClient } from "effect-resilience"
 import { AiErrors } from "effect-resilience/ai"
+import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
 
 const request = {
@@ -11,7 +14,7 @@ const request = {
   url: "https://api.example.com/v1/responses",
   urlParams: [],
   hash: Option.none(),
-  headers: { authorization: "Bearer a-secret", "openai-organization": "org" }
+  headers: { authorization: "Bearer a-secret", "openai-organization": "a-secret", "openai-beta": "v1" }
 } as const
 
 const answered = (
@@ -127,7 +130,11 @@ describe("an AiError without keys", () => {
       true
     ])
     deepStrictEqual(redacted.response.headers, { "x-request-id": "req_1", "set-cookie": "<redacted>" })
-    deepStrictEqual(redacted.request.headers, { authorization: "<redacted>", "openai-organization": "org" })
+    deepStrictEqual(redacted.request.headers, {
+      authorization: "<redacted>",
+      "openai-organization": "<redacted>",
+      "openai-beta": "v1"
+    })
   })
 
   it("leaves the cause out, which holds the request again", () => {
@@ -142,4 +149,21 @@ describe("an AiError without keys", () => {
     const printed = inspect(redacted, { depth: 9 }) + JSON.stringify(redacted) + redacted.message
     assertTrue(!printed.includes("a-secret") && printed.includes("api_key=<redacted>&beta=true"), printed)
   })
+
+  it.scopedLive("says nothing of the request in the place of a body that cannot be read, as its makers do", () =>
+    Effect.gen(function*() {
+      const server = yield* FaultServer.make()
+      yield* server.script("m", Fault.truncatedJson)
+      // A client without our policies, whose responses hold the request.
+      const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "a-prompt" })).pipe(
+        Effect.provide(OpenAiLanguageModel.layer({ model: "m" })),
+        Effect.provide(OpenAiClient.layer({ apiKey: Redacted.make("a-secret"), apiUrl: `${server.url}/v1` })),
+        Effect.provide(FetchHttpClient.layer)
+      )
+      const redacted = AiErrors.redacted(error)
+      assertTrue(redacted._tag === "HttpResponseError" && redacted.reason === "Decode")
+      for (const printed of [inspect(redacted, { depth: 9 }), JSON.stringify(redacted), redacted.message]) {
+        assertTrue(!printed.includes("a-secret") && !printed.includes("a-prompt"), printed)
+      }
+    }))
 })

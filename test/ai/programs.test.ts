@@ -154,6 +154,19 @@ for (const [name, model] of providers) {
         }))
     }
 
+    for (const [what, fault] of [["a bad key", Fault.badKey], ["JSON that is cut", Fault.truncatedJson]] as const) {
+      it.scopedLive(`fails with an error that holds no key and no prompt after ${what}, without a fallback, too`, () =>
+        Effect.gen(function*() {
+          const faulty = yield* server(fault)
+          const failed = yield* Effect.flip(plain).pipe(Effect.provide(model(faulty, "m")))
+          const { end } = yield* streamed.pipe(Effect.provide(model(faulty, "m")))
+          for (const failure of [failed, Either.isLeft(end) ? end.left : undefined]) {
+            const printed = inspect(failure, { depth: 12 }) + JSON.stringify(failure) + String(failure)
+            assertTrue(!printed.includes("a-secret") && !printed.includes("a-prompt"), printed)
+          }
+        }))
+    }
+
     it.scopedLive("fails, through a fallback, with an error that holds no key and no prompt", () =>
       Effect.gen(function*() {
         const faulty = yield* server(Fault.badKey)
