@@ -53,6 +53,32 @@ for (const [name, layer] of clients) {
         }).pipe(Effect.provide(layer)))
     }
 
+    it.scopedLive("reads a body again that was read below, to log it", () =>
+      Effect.gen(function*() {
+        const server = yield* FaultServer.make()
+        yield* server.script("m", Fault.overloaded(), Fault.ok({ content: "Hi" }), Fault.badKey)
+        const logged: Array<string> = []
+        const logging = HttpClient.tap(yield* HttpClient.HttpClient, ({ text }) =>
+          Effect.map(text, (body) => {
+            logged.push(body)
+          }))
+        const client = (yield* ResilientHttpClient.make(quick))(logging)
+        const bodies = [
+          yield* Effect.flatMap(client.execute(post(server)), ({ text }) => text),
+          yield* Effect.flatMap(client.execute(post(server)), ({ text }) => text)
+        ]
+        strictEqual(logged.length, 3)
+        deepStrictEqual(bodies, logged.slice(1))
+      }).pipe(Effect.provide(layer)))
+
+    it.scopedLive("takes an error by its status where its body stalls", () =>
+      Effect.gen(function*() {
+        const { client, requests, server } = yield* setting([Fault.stalledBody({ status: 401 })])
+        const response = yield* client.execute(post(server))
+        deepStrictEqual([response.status, yield* response.text, yield* requests], [401, "", 1])
+        yield* server.awaitClosed
+      }).pipe(Effect.provide(layer)))
+
     it.scopedLive("covers the body with the attempt timeout", () =>
       Effect.gen(function*() {
         const { client, requests, server } = yield* setting([Fault.stalledBody(), Fault.ok()], {

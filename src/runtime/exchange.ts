@@ -35,7 +35,9 @@ export interface Answer {
 }
 
 const ERROR_BODY_BYTES = 64 * 1024
-const ERROR_BODY_TIME = "2 seconds"
+
+/** How long the rest of what an error says is waited for. */
+export const ERROR_BODY_TIME = "2 seconds"
 
 /** The error code of the platform (`ECONNRESET`, `UND_ERR_SOCKET`), wherever in the chain of causes it is. */
 export const platformCode = (error: unknown, depth = 0): string | undefined =>

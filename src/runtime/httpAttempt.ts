@@ -21,7 +21,7 @@ import { EventWatcher } from "../internal/eventWatcher.js"
 import { parseJson } from "../internal/json.js"
 import type { CallError, Target } from "../ProviderError.js"
 import * as ProviderError from "../ProviderError.js"
-import { transportError } from "./exchange.js"
+import { ERROR_BODY_TIME, transportError } from "./exchange.js"
 import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore } from "./lease.js"
 import { CurrentActivity, openStream } from "./opening.js"
@@ -89,7 +89,7 @@ const bodiless = new Set([204, 205, 304])
 /** The response with its body in memory, and with the same headers whenever one asks for them. */
 const withBody = (
   { headers, request, status }: Pick<HttpClientResponse.HttpClientResponse, "headers" | "request" | "status">,
-  body: ArrayBuffer
+  body: string | ArrayBuffer
 ): HttpClientResponse.HttpClientResponse =>
   Object.defineProperty(
     HttpClientResponse.fromWeb(
@@ -104,23 +104,41 @@ type Head = Pick<HttpClientResponse.HttpClientResponse, "headers" | "status">
 
 const isJson = ({ headers }: Head): boolean => /\bjson\b/.test(headers["content-type"] ?? "")
 
+/** A body that was read: as text where that is looked into, and else as it came. */
+type Body = string | ArrayBuffer
+
+/**
+ * Reads the body. Whoever is below may have read it already, to log it: as text, if at all, and a response remembers its
+ * body only in the form it was read in. An error that stalls or is cut has still said its status.
+ */
+const readBody = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Body, HttpClientError.ResponseError> =>
+  response.status >= 400
+    ? response.text.pipe(
+      Effect.timeoutOption(ERROR_BODY_TIME),
+      Effect.map(Option.getOrElse(() => "")),
+      Effect.orElseSucceed(() => "")
+    )
+    : isJson(response)
+    ? response.text
+    : response.arrayBuffer
+
 /** What is wrong with a response, if anything is. */
 const judge = (
-  response: Head,
-  bytes: ArrayBuffer,
+  { headers, status }: Head,
+  body: Body,
   now: number,
   target: Target
 ): CallError | undefined => {
-  const { headers, status } = response
-  // A picture, or whatever else is not read here, is not decoded either.
-  if (status < 400 && (status >= 300 || !isJson(response))) {
+  // A picture, or whatever else is not read here.
+  if (typeof body !== "string") {
     return undefined
   }
-  const body = new TextDecoder().decode(bytes)
   if (status >= 400) {
     return ProviderError.fromResponse({ status, headers, body, now }, target)
   }
-  if (body === "") {
+  if (status >= 300 || body === "") {
     return undefined
   }
   const parsed = parseJson(body)
@@ -139,7 +157,7 @@ const readWhole = (
 > =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    const body = yield* Effect.mapError(response.arrayBuffer, (error) => transportError(error, target))
+    const body = yield* Effect.mapError(readBody(response), (error) => transportError(error, target))
     const { headers, status } = response
     const wrong = judge({ headers, status }, body, now, target)
     // What is no success ends up in errors, of this client or of whoever is given the response.
