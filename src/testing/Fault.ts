@@ -199,6 +199,7 @@ export type Stalled = typeof Stalled.Type
  * | `"pings"` | nothing but keep-alives until the client leaves |
  * | `"malformed"`, `"malformed twice"` | an event that is not JSON, or two in a row; then it goes on well |
  * | `"error"` | an event that is an error, and a proper end of the response |
+ * | `"nested error"` | the same, where OpenAI's Responses API has its error under `error`, as the live one does |
  * | `"finish error"` | the same as the answer's end: `finish_reason: "error"`, `response.failed`, or else as `"error"` |
  * | `"endless line"` | an event that never ends, as fast as the client takes it, until it leaves |
  *
@@ -217,6 +218,7 @@ export const StreamEnd = Schema.Literal(
   "malformed",
   "malformed twice",
   "error",
+  "nested error",
   "finish error",
   "endless line"
 )
@@ -741,7 +743,7 @@ export const stalledBody = (settings: { readonly status?: number | undefined } =
  * What goes wrong: `then`, after so many pieces of content or of the tool call (`after`, 0 by default: before the first
  * one). Reasoning is not counted, and sent in any case. If there are fewer pieces it happens after all of them, and
  * before the stream says that it is whole. `"end"`, `"no done"` and `"no done, open"` send everything whatever `after`
- * is. `error`: what `"error"` and `"finish error"` say, `"overloaded"` by default.
+ * is. `error`: what the ends that are errors say, `"overloaded"` by default.
  *
  * @example
  * ```ts

@@ -100,6 +100,7 @@ for (const [name, model] of providers) {
       ["a cut before the first token", Fault.stream({ then: "cut" })],
       ["an end before the first token", Fault.stream({ then: "eof" })],
       ["an error event", Fault.stream({ then: "error" })],
+      ["an error event as the live API nests it", Fault.stream({ then: "nested error" })],
       ["a finish that is an error", Fault.stream({ then: "finish error" })]
     ]
     for (const [what, fault] of beforeFirst) {
@@ -116,7 +117,8 @@ for (const [name, model] of providers) {
       ["stall", "Timeout Idle"],
       ["cut", "ServerError Truncated"],
       ["eof", "ServerError Truncated"],
-      ["error", "ServerError Overloaded"]
+      ["error", "ServerError Overloaded"],
+      ["nested error", "ServerError Overloaded"]
     ]
     for (const [then, expected] of afterFirst) {
       it.scopedLive(`knows that its stream was not whole: ${then} after the first token`, () =>

@@ -117,6 +117,7 @@ const shownBy = ({ after, format, mishap }: Case): Shown => {
     case "endless line":
       return { text, error: "ServerError Malformed" }
     case "error":
+    case "nested error":
     case "finish error":
       return { text, error: "ServerError Overloaded" }
     case "silence":

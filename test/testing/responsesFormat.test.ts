@@ -219,7 +219,8 @@ describe("a stream in the Responses format", () => {
       yield* server.script(
         "m",
         Fault.stream({ after: 1, then: "error" }),
-        Fault.stream({ after: 1, then: "finish error", error: "invalid-request" })
+        Fault.stream({ after: 1, then: "finish error", error: "invalid-request" }),
+        Fault.stream({ after: 1, then: "nested error" })
       )
       deepStrictEqual((yield* events(server)).at(-1), {
         type: "error",
@@ -230,6 +231,9 @@ describe("a stream in the Responses format", () => {
       const invalid = (yield* events(server)).at(-1)
       deepStrictEqual([invalid.type, invalid.code], ["error", "invalid_request_error"])
       strictEqual(ProviderError.fromInBand(invalid, { headers: {}, now: 0 })?._tag, "ClientError")
+      const nested = (yield* events(server)).at(-1)
+      deepStrictEqual([nested.type, nested.error.code], ["error", "server_is_overloaded"])
+      strictEqual(ProviderError.fromInBand(nested, { headers: {}, now: 0 })?._tag, "ServerError")
     }))
 
   it.scopedLive("counts its keep-alives as events", () =>

@@ -172,6 +172,7 @@ const makeStream = (asked: Asked): StreamWire => {
     keepAlive: ping,
     malformed: event(brokenJson, "content_block_delta"),
     error: errorEvent,
+    nestedError: errorEvent,
     finishError: errorEvent
   }
 }

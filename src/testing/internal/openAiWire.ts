@@ -76,11 +76,14 @@ const makeStream = (asked: Asked): StreamWire => {
     }
   }
 
+  const errorEvent = (said: Said) => event(JSON.stringify(error(said)))
+
   return {
     events,
     keepAlive: () => ": ping\n\n",
     malformed: event(brokenJson),
-    error: (said) => event(JSON.stringify(error(said))),
+    error: errorEvent,
+    nestedError: errorEvent,
     // As OpenRouter has it, which gives the status as the code.
     finishError: (said) =>
       chunk({ content: "" }, "error", { error: { code: said.status, message: error(said).error.message } })

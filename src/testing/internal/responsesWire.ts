@@ -199,7 +199,7 @@ const makeStream = (asked: Asked): StreamWire => {
     }
   }
 
-  // It has no type beside the code.
+  // By the reference: it has no type beside the code.
   const errorEvent = (said: Said) => {
     const { code, message, param, type } = error(said).error
     return send("error", { code: code ?? type, message, param })
@@ -210,6 +210,8 @@ const makeStream = (asked: Asked): StreamWire => {
     keepAlive: send("keepalive"),
     malformed: event(brokenJson, "response.output_text.delta"),
     error: errorEvent,
+    // As the live API has it.
+    nestedError: (said) => send("error", error(said)),
     finishError: (said) => {
       const response = failed(asked, said)
       return response === undefined ? errorEvent(said) : send("response.failed", { response })

@@ -69,6 +69,8 @@ const endingOf = (fault: Fault.Stream, wire: StreamWire, { done, finish, output 
       return [[wire.malformed, wire.malformed, ...rest, ...done], "end"]
     case "error":
       return [[wire.error(saidBy(fault.error))], "end"]
+    case "nested error":
+      return [[wire.nestedError(saidBy(fault.error))], "end"]
     case "finish error":
       return [[wire.finishError(saidBy(fault.error))], "end"]
     case "cut":

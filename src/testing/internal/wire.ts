@@ -57,6 +57,8 @@ export interface StreamWire {
   /** An event that is not JSON. */
   readonly malformed: StreamEvent
   readonly error: (said: Said) => StreamEvent
+  /** The same, always under a field of its own. */
+  readonly nestedError: (said: Said) => StreamEvent
   /** An error as the reason why the answer is finished, where the format can say so. */
   readonly finishError: (said: Said) => StreamEvent
 }
