@@ -16,6 +16,7 @@ import type * as AiError from "@effect/ai/AiError"
 import * as LanguageModel from "@effect/ai/LanguageModel"
 import { ProviderName } from "@effect/ai/Model"
 import type * as Response from "@effect/ai/Response"
+import { CurrentSpanTransformer } from "@effect/ai/Telemetry"
 import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -52,7 +53,7 @@ export interface Options {
   readonly maxRetryAfter?: Duration.DurationInput | undefined
 }
 
-type Model = Candidate<LanguageModel.Service>
+type Model = Candidate<answers.Asked>
 
 type Models = Arr.NonEmptyReadonlyArray<Model>
 
@@ -181,8 +182,11 @@ export function layer<E, R>(
   return Layer.flatMap(first, (context) => gathered([modelIn(context, 0)], rest, settings))
 }
 
+/** A model as it was built, and what reports call it. */
+type Built = Candidate<LanguageModel.Service>
+
 const gathered = <E, R>(
-  models: Models,
+  models: Arr.NonEmptyReadonlyArray<Built>,
   [next, ...rest]: ReadonlyArray<Layer.Layer<LanguageModel.LanguageModel, E, R>>,
   settings: Settings
 ): Layer.Layer<LanguageModel.LanguageModel, E, R> =>
@@ -193,14 +197,22 @@ const gathered = <E, R>(
       (context) => gathered(Arr.append(models, modelIn(context, models.length)), rest, settings)
     )
 
-/** A model, and what reports call it. */
-const modelIn = (context: Context.Context<LanguageModel.LanguageModel>, index: number): Model => ({
+const modelIn = (context: Context.Context<LanguageModel.LanguageModel>, index: number): Built => ({
   service: Context.get(context, LanguageModel.LanguageModel),
   target: { provider: Option.getOrElse(Context.getOption(context, ProviderName), () => `model ${index + 1}`) }
 })
 
-const made = (models: Models, settings: Settings): Effect.Effect<LanguageModel.Service> =>
-  LanguageModel.make({
-    generateText: generateText(models, settings),
-    streamText: streamText(models, settings)
+const made = (
+  built: Arr.NonEmptyReadonlyArray<Built>,
+  settings: Settings
+): Effect.Effect<LanguageModel.Service> =>
+  Effect.flatMap(Effect.serviceOption(CurrentSpanTransformer), (transformer) => {
+    const models = Arr.map(built, ({ service, target }): Model => ({
+      service: { model: service, transformed: Option.isSome(transformer) },
+      target
+    }))
+    return LanguageModel.make({
+      generateText: generateText(models, settings),
+      streamText: streamText(models, settings)
+    })
   })

@@ -3,7 +3,7 @@ import { OpenAiClient, OpenAiLanguageModel } from "@effect/ai-openai"
 import { FetchHttpClient } from "@effect/platform"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Duration, Effect, Option, Redacted } from "effect"
+import { Duration, Effect, Layer, Option, Redacted } from "effect"
 import { ProviderError, ResilientHttpClient } from "effect-resilience"
 import { AiErrors } from "effect-resilience/ai"
 import { Fault, FaultServer } from "effect-resilience/testing"
@@ -156,9 +156,12 @@ describe("an AiError without keys", () => {
       yield* server.script("m", Fault.truncatedJson)
       // A client without our policies, whose responses hold the request.
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "a-prompt" })).pipe(
-        Effect.provide(OpenAiLanguageModel.layer({ model: "m" })),
-        Effect.provide(OpenAiClient.layer({ apiKey: Redacted.make("a-secret"), apiUrl: `${server.url}/v1` })),
-        Effect.provide(FetchHttpClient.layer)
+        Effect.provide(
+          OpenAiLanguageModel.layer({ model: "m" }).pipe(
+            Layer.provide(OpenAiClient.layer({ apiKey: Redacted.make("a-secret"), apiUrl: `${server.url}/v1` })),
+            Layer.provide(FetchHttpClient.layer)
+          )
+        )
       )
       const redacted = AiErrors.redacted(error)
       assertTrue(redacted._tag === "HttpResponseError" && redacted.reason === "Decode")

@@ -198,6 +198,35 @@ describe("an answer", () => {
       deepStrictEqual([events, transformed], [["openai > anthropic"], ["text finish"]])
     }))
 
+  it.effect("has its span transformed once, whoever brings the transformer, and is kept by nobody if nobody does", () =>
+    Effect.gen(function*() {
+      const seen: Array<boolean> = []
+      const looking = Effect.map(Effect.serviceOption(Telemetry.CurrentSpanTransformer), (found) => {
+        seen.push(Option.isSome(found))
+      })
+      const model = Layer.effect(
+        LanguageModel.LanguageModel,
+        LanguageModel.make({
+          generateText: () => Effect.as(looking, says("Hi")),
+          streamText: () => Stream.unwrap(Effect.as(looking, Stream.fromIterable(streams("Hi"))))
+        })
+      )
+      const chain = LanguageModelFallback.layer(model)
+      let times = 0
+      const counting = Layer.succeed(Telemetry.CurrentSpanTransformer, () => {
+        times += 1
+      })
+      const both = Effect.zip(text, streamed)
+      yield* both.pipe(Effect.provide(chain))
+      deepStrictEqual([times, seen], [0, [false, false]])
+      yield* both.pipe(Effect.provide(Layer.merge(chain, counting)))
+      strictEqual(times, 2)
+      yield* both.pipe(Effect.provide(Layer.provide(chain, counting)))
+      strictEqual(times, 4)
+      yield* both.pipe(Effect.provide(LanguageModelFallback.layer(Layer.provide(model, counting))))
+      strictEqual(times, 6)
+    }))
+
   it.effect("that fails holds no key, neither in the error nor in its cause", () =>
     Effect.gen(function*() {
       const request = {

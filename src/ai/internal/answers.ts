@@ -15,6 +15,7 @@ import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -53,8 +54,15 @@ const shown = (tools: ReadonlyArray<Tool.Any>): Toolkit.WithHandler<Record<strin
   handle: (name) => Effect.dieMessage(`${MODULE}: ${name} is not to be run here`)
 })
 
-/** Whoever transforms spans does it once, for the call: here by nothing, since a model may remember its own transformer. */
-const untransformed = (context: Context.Context<never>) => Context.add(context, CurrentSpanTransformer, () => {})
+/**
+ * Whoever transforms spans does it once, for the call, so a model is given a transformer that does nothing, where it would
+ * see another: the call's, or one from when it was built. Where it would see none it gets none, since each of them costs a
+ * stream a copy of all its parts for every part. (To leave the call's out is not enough: a stream would look it up again.)
+ */
+const untransformed = (remembered: boolean) => (context: Context.Context<never>) =>
+  remembered || Option.isSome(Context.getOption(context, CurrentSpanTransformer))
+    ? Context.add(context, CurrentSpanTransformer, () => {})
+    : context
 
 const asked = ({ prompt, toolChoice, tools }: LanguageModel.ProviderOptions) => ({
   prompt,
@@ -81,9 +89,15 @@ const encodedOfStream = (
 ): Effect.Effect<Response.StreamPartEncoded, ParseResult.ParseError> =>
   part.type === "tool-call" || part.type === "tool-result" ? Effect.succeed(written(part)) : encodeStreamPart(part)
 
+/** Who is asked, and whether a transformer of spans was there when the model was built. */
+export interface Asked {
+  readonly model: LanguageModel.Service
+  readonly transformed: boolean
+}
+
 /** A whole answer, checked against the schemas of what was asked for. */
 export const generate = (
-  model: LanguageModel.Service,
+  { model, transformed }: Asked,
   options: LanguageModel.ProviderOptions
 ): Effect.Effect<Array<Response.PartEncoded>, AiError.AiError> => {
   const { responseFormat } = options
@@ -95,7 +109,7 @@ export const generate = (
     schema: Schema.make<unknown, Record<string, unknown>, never>(responseFormat.schema.ast)
   })
   return answer.pipe(
-    Effect.mapInputContext(untransformed),
+    Effect.mapInputContext(untransformed(transformed)),
     Effect.flatMap(({ content }) =>
       Effect.mapError(
         Effect.forEach(content, encoded),
@@ -165,7 +179,7 @@ const honest = (
 
 /** An answer as it comes. */
 export const stream = (
-  model: LanguageModel.Service,
+  { model, transformed }: Asked,
   options: LanguageModel.ProviderOptions,
   target: Target
 ): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
@@ -177,7 +191,7 @@ export const stream = (
         onSuccess: Chunk.unsafeFromArray
       })
     ),
-    Stream.mapInputContext(untransformed)
+    Stream.mapInputContext(untransformed(transformed))
   )
   return honest(parts, target)
 }
