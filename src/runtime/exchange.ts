@@ -6,7 +6,6 @@
  * there has still said its status. Whatever happens ends as JSON or as one value of the typed error channel, and no
  * `HttpClientError` leaves, since it holds headers and URL.
  */
-import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -26,7 +25,7 @@ import type { Pull } from "./lease.js"
 import { noMore } from "./lease.js"
 import { CurrentActivity, pullsOf } from "./opening.js"
 import { answered, CurrentRequest, sending } from "./recorder.js"
-import { SECRET_HEADERS } from "./secrets.js"
+import { withSecretHeaders } from "./secrets.js"
 import { propagated } from "./spans.js"
 
 /** A success: the decoded body, and what it takes to call it unusable after all. */
@@ -128,13 +127,6 @@ const send = <R>(
     Effect.flatMap((response) => accept(response, target))
   )
 
-const redacting = (secretHeaders: ReadonlyArray<string>) =>
-  Effect.locallyWith(Headers.currentRedactedNames, (names: ReadonlyArray<string | RegExp>) => [
-    ...names,
-    ...SECRET_HEADERS,
-    ...secretHeaders
-  ])
-
 /** One request and its whole answer. */
 export const exchange = (
   client: HttpClient.HttpClient,
@@ -144,7 +136,7 @@ export const exchange = (
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
   send(client, request, target).pipe(
     Effect.flatMap((accepted) => read(accepted, target)),
-    redacting(secretHeaders)
+    withSecretHeaders(secretHeaders)
   )
 
 /**
@@ -185,6 +177,6 @@ export const exchangeStream = (
       activity: yield* CurrentActivity
     })
   }).pipe(
-    redacting(secretHeaders),
+    withSecretHeaders(secretHeaders),
     Scope.extend(scope)
   )

@@ -34,6 +34,14 @@ const redactedUrl = (url: string): string =>
     (whole, before: string, name: string) => isSecretParameter(name) ? `${before}${name}=${REDACTED}` : whole
   )
 
+/** Whatever is logged or traced of requests inside shows no value of these headers. */
+export const withSecretHeaders = (secretHeaders: ReadonlyArray<string>) =>
+  Effect.locallyWith(Headers.currentRedactedNames, (names: ReadonlyArray<string | RegExp>) => [
+    ...names,
+    ...SECRET_HEADERS,
+    ...secretHeaders
+  ])
+
 /** The headers with the values of secret ones left out, and of those that have these names, too. */
 export const redactedHeaders = (
   headers: Readonly<Record<string, string>>,
