@@ -1,0 +1,117 @@
+/**
+ * The models of the configuration, ready to be asked.
+ *
+ * For a chat, a model is a chain of provider layers with the policies of the file. For what is not translated (embeddings,
+ * the Responses API) it is the providers of the chain that speak OpenAI's protocol, each behind a client with the same
+ * policies. The circuits are kept in one registry, so that models that share a provider learn from each other.
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Anthropic from "../../Anthropic.js"
+import type { Service } from "../../ChatProvider.js"
+import { ChatProvider } from "../../ChatProvider.js"
+import * as CircuitBreaker from "../../CircuitBreaker.js"
+import * as Fallback from "../../Fallback.js"
+import * as OpenAi from "../../OpenAi.js"
+import * as Resilience from "../../Resilience.js"
+import * as ResilientHttpClient from "../../ResilientHttpClient.js"
+import type { Candidate } from "../../runtime/chain.js"
+import * as Endpoint from "../../runtime/endpoint.js"
+import type { GatewayConfig, Model, OpenAiProvider, Provider, Target } from "../GatewayConfig.js"
+
+/** What is passed on as it is, to providers of the same protocol. */
+export const forwarded = ["embeddings", "responses"] as const
+
+export type Forwarded = typeof forwarded[number]
+
+/** A provider that speaks OpenAI's protocol, and the model that it is asked for. */
+export interface Upstream {
+  readonly model: string
+  readonly client: HttpClient.HttpClient
+  readonly endpoints: Readonly<Record<Forwarded, Endpoint.Endpoint>>
+}
+
+export interface Served {
+  readonly config: Model
+  readonly chat: Service
+  readonly upstreams: ReadonlyArray<Candidate<Upstream>>
+}
+
+const layerOf = (provider: Provider, model: string) =>
+  provider.type === "anthropic" ? Anthropic.layer({ ...provider, model }) : OpenAi.layer({ ...provider, model })
+
+const chatOf = ({ chain, fallback, resilience }: Model, providers: GatewayConfig["providers"]) => {
+  const [first, ...rest] = Arr.map(
+    chain,
+    ({ model, provider }) => layerOf(known(providers, provider), model).pipe(Resilience.layer(resilience))
+  )
+  return Effect.map(
+    Layer.build(Fallback.layer(fallback, first, ...rest)),
+    (context) => Context.get(context, ChatProvider)
+  )
+}
+
+const known = (providers: GatewayConfig["providers"], name: string): Provider => {
+  const provider = providers[name]
+  if (provider === undefined) {
+    throw new RangeError(`models: no provider is called ${name}`)
+  }
+  return provider
+}
+
+const endpointOf = ({ apiKey, baseUrl, headers, query }: OpenAiProvider, path: string): Endpoint.Endpoint =>
+  Endpoint.make({
+    baseUrl,
+    defaultBaseUrl: OpenAi.defaultBaseUrl,
+    path: () => `/${path}`,
+    query,
+    headers,
+    optionHeaders: [{ option: "apiKey", name: "authorization", prefix: "Bearer ", value: apiKey }]
+  })
+
+const upstreamOf = (
+  { model, provider: name }: Target,
+  provider: OpenAiProvider,
+  { resilience }: Model
+): Effect.Effect<Candidate<Upstream>, never, HttpClient.HttpClient> =>
+  Effect.gen(function*() {
+    const wrap = yield* ResilientHttpClient.make({ ...resilience, keyOf: () => `${name} ${model}` })
+    return {
+      target: { provider: name, model },
+      service: {
+        model,
+        client: wrap(yield* HttpClient.HttpClient),
+        endpoints: { embeddings: endpointOf(provider, "embeddings"), responses: endpointOf(provider, "responses") }
+      }
+    }
+  })
+
+const serve = (config: Model, providers: GatewayConfig["providers"]) =>
+  Effect.all({
+    config: Effect.succeed(config),
+    chat: chatOf(config, providers),
+    upstreams: Effect.map(
+      Effect.forEach(config.chain, (target) => {
+        const provider = known(providers, target.provider)
+        return provider.type === "openai"
+          ? Effect.map(upstreamOf(target, provider, config), Arr.of)
+          : Effect.succeed([])
+      }),
+      Arr.flatten
+    )
+  })
+
+/** By the names that requests have for them. */
+export const make = (
+  { models, providers }: GatewayConfig
+): Effect.Effect<ReadonlyMap<string, Served>, never, HttpClient.HttpClient | Scope.Scope> =>
+  Effect.map(
+    Effect.forEach(models, (model) => serve(model, providers)).pipe(
+      Effect.provideServiceEffect(CircuitBreaker.Registry, CircuitBreaker.makeRegistry())
+    ),
+    (served) => new Map(served.map((model) => [model.config.name, model]))
+  )
