@@ -76,6 +76,16 @@ export interface Options {
   readonly maxRetryAfter?: Duration.DurationInput | undefined
 }
 
+export {
+  /**
+   * The options as a schema, for a chain from a file.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  Config
+} from "./runtime/fallbackConfig.js"
+
 /** Options that were checked. */
 interface Settings extends Patience {
   readonly deadline: Duration.Duration | undefined

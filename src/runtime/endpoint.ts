@@ -38,7 +38,8 @@ export interface Endpoint {
   readonly credential: string
 }
 
-const baseUrlOf = (input: string, example: string): string => {
+/** The URL without the slash at its end. Throws a `RangeError` for one that cannot be asked, or that holds a key. */
+export const baseUrlOf = (input: string, example: string): string => {
   const url = URL.canParse(input) ? new URL(input) : undefined
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
     throw new RangeError(`baseUrl: expected an http or https URL, such as "${example}"`)
@@ -54,7 +55,8 @@ const baseUrlOf = (input: string, example: string): string => {
 
 const secretName = /^(api[-_]?key|key|access[-_]?token|token|secret)$/i
 
-const queryOf = (query: Readonly<Record<string, string>>): Readonly<Record<string, string>> => {
+/** Throws a `RangeError` for a parameter that is a key. */
+export const queryOf = (query: Readonly<Record<string, string>>): Readonly<Record<string, string>> => {
   const secret = Object.keys(query).find((name) => secretName.test(name))
   if (secret !== undefined) {
     throw new RangeError(`query.${secret}: a key must not travel in a URL, use apiKey or headers`)
@@ -62,8 +64,11 @@ const queryOf = (query: Readonly<Record<string, string>>): Readonly<Record<strin
   return query
 }
 
-// What a header may hold (RFC 9110, 5.5), less what is outside ASCII. The value itself never shows.
-const headerValue = (option: string, value: string): string => {
+/**
+ * What a header may hold (RFC 9110, 5.5), less what is outside ASCII. Throws a `RangeError` for anything else, in which
+ * the value itself never shows.
+ */
+export const headerValue = (option: string, value: string): string => {
   if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value)) {
     throw new RangeError(`${option}: expected visible ASCII characters, with no line break and no space at the ends`)
   }
