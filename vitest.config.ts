@@ -6,7 +6,7 @@ const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta
 export default defineConfig({
   resolve: {
     alias: [
-      { find: /^effect-resilience\/(ai|testing)$/, replacement: src("$1/index.ts") },
+      { find: /^effect-resilience\/(ai|gateway|testing)$/, replacement: src("$1/index.ts") },
       { find: /^effect-resilience\/(.+)$/, replacement: src("$1.ts") },
       { find: /^effect-resilience$/, replacement: src("index.ts") }
     ]

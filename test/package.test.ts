@@ -1,8 +1,17 @@
 /** What a stranger gets: the packed package, installed into an empty folder. */
 import { describe, it } from "@effect/vitest"
-import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { execFileSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { assertInclude, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
+import { execFileSync, spawn } from "node:child_process"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -13,6 +22,7 @@ const manifest: {
   readonly exports: Record<string, string | { readonly types: string; readonly default: string }>
   readonly peerDependencies: Record<string, string>
   readonly peerDependenciesMeta: Record<string, { readonly optional: boolean }>
+  readonly version: string
   readonly dependencies?: Record<string, string>
 } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
@@ -63,6 +73,16 @@ const text = LanguageModel.generateText({ prompt: "Hello" }).pipe(
 Effect.runPromise(text).then((text) => console.log(text))
 `
 
+const gatewayProgram = `
+import { Effect } from "effect"
+import { GatewayConfig } from "effect-resilience/gateway"
+
+const models = GatewayConfig.parse("providers: { local: { type: openai } }\\nmodels: { chat: { chain: [local/m] } }").pipe(
+  Effect.map((config) => config.models.map((model) => model.name).join())
+)
+Effect.runPromise(models).then((names) => console.log(names))
+`
+
 // Declarations are checked too (no skipLibCheck), and no types of Node are at hand.
 const compilerOptions = {
   strict: true,
@@ -80,20 +100,22 @@ describe("the packed package", () => {
   beforeAll(() => {
     run("npm", ["pack", "--silent", "--pack-destination", folder], root)
     const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? ""
-    mkdirSync(installed, { recursive: true })
-    run("tar", ["-xzf", join(folder, tarball), "-C", installed, "--strip-components", "1"], folder)
-    // The peers it needs, and nothing else of this checkout.
-    required.forEach(link)
     writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }))
+    // Without peers, of which the command needs none, and so without a registry.
+    run("npm", ["install", "--silent", "--offline", "--legacy-peer-deps", join(folder, tarball)], folder)
   }, 120_000)
 
   const link = (peer: string) => {
-    mkdirSync(dirname(join(folder, "node_modules", peer)), { recursive: true })
-    symlinkSync(join(root, "node_modules", peer), join(folder, "node_modules", peer))
+    const path = join(folder, "node_modules", peer)
+    if (!existsSync(path)) {
+      mkdirSync(dirname(path), { recursive: true })
+      symlinkSync(join(root, "node_modules", peer), path)
+    }
   }
 
   /** What a program prints that is compiled strictly, its dependencies' declarations included. */
   const output = (source: string, options: object = {}): string => {
+    required.forEach(link)
     writeFileSync(join(folder, "program.ts"), source)
     writeFileSync(
       join(folder, "tsconfig.json"),
@@ -107,7 +129,7 @@ describe("the packed package", () => {
 
   it("depends on effect and @effect/platform as peers, and on nothing else unless it is used", () => {
     deepStrictEqual(required.sort(), ["@effect/platform", "effect"])
-    deepStrictEqual(optional, ["@effect/ai"])
+    deepStrictEqual(optional, ["@effect/ai", "yaml"])
     strictEqual(manifest.dependencies, undefined)
   })
 
@@ -120,19 +142,66 @@ describe("the packed package", () => {
     deepStrictEqual(modules.filter((name) => manifest.exports[`./${name.slice(0, -3)}`] === undefined), [])
   })
 
+  const npx = (...args: ReadonlyArray<string>) => ["--no-install", "effect-resilience", ...args]
+
+  it("brings its command along, which needs nothing else", () => {
+    deepStrictEqual(readdirSync(join(folder, "node_modules")).filter((name) => !name.startsWith(".")), [
+      "effect-resilience"
+    ])
+    strictEqual(run("npx", npx("--version"), folder).trim(), manifest.version)
+    writeFileSync(join(folder, "gateway.yaml"), "providers: {}\nmodels: {}\n")
+    assertInclude(run("npx", npx("check", "gateway.yaml"), folder), "gateway.yaml can be used.")
+  }, 30_000)
+
+  it("serves a demo, which answers", async () => {
+    const gateway = spawn("npx", npx("gateway", "--demo", "--port", "0"), { cwd: folder, detached: true })
+    try {
+      const said = await new Promise<string>((resolve, reject) => {
+        let text = ""
+        gateway.on("close", () => reject(new Error(`It ended after:\n${text}`)))
+        gateway.stdout.setEncoding("utf8").on("data", (data: string) => {
+          text += data
+          if (text.includes("Ctrl-C")) {
+            resolve(text)
+          }
+        })
+      })
+      const [, url = ""] = /Listening on (\S+)/.exec(said) ?? []
+      const response = await fetch(`${url}/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "chat", messages: [{ role: "user", content: "Hello" }] })
+      })
+      strictEqual(response.status, 200)
+      assertInclude(await response.text(), "This is claude-haiku-4-5")
+    } finally {
+      // What npx started is in its group.
+      process.kill(-(gateway.pid ?? 0), "SIGTERM")
+    }
+  }, 30_000)
+
   it("type-checks in a strict program and runs", () => {
     strictEqual(output(program), "installed")
   }, 60_000)
 
   it("has an entry point for @effect/ai, where that is installed", () => {
-    optional.forEach(link)
+    link("@effect/ai")
     // The declarations of @effect/ai do not all check by themselves.
     strictEqual(output(aiProgram, { skipLibCheck: true }), "asked")
+  }, 60_000)
+
+  it("has an entry point for the gateway, where yaml is installed", () => {
+    link("yaml")
+    strictEqual(output(gatewayProgram), "chat")
   }, 60_000)
 
   it("carries no test, bench or command of the checkout", () => {
     const top = readdirSync(installed).sort()
     deepStrictEqual(top, ["CHANGELOG.md", "LICENSE", "README.md", "dist", "package.json", "src"])
     assertTrue(!readdirSync(join(installed, "dist")).includes("cli"))
+    deepStrictEqual(readdirSync(join(installed, "dist/bin")), [
+      "effect-resilience.js",
+      "effect-resilience.js.LEGAL.txt"
+    ])
   })
 })

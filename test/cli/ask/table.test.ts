@@ -3,8 +3,8 @@ import { assertInclude, assertTrue, deepStrictEqual } from "@effect/vitest/utils
 import { Duration, Either, Redacted } from "effect"
 import type { CallReport } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
-import * as Table from "../../src/cli/table.js"
-import { plain } from "./terminal.js"
+import * as Table from "../../../src/cli/ask/table.js"
+import { plain } from "../terminal.js"
 
 const attempt = (fields: Partial<CallReport.Attempt>): CallReport.Attempt => ({
   provider: "demo",

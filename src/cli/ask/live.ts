@@ -10,11 +10,11 @@ import * as Doc from "@effect/printer/Doc"
 import * as Duration from "effect/Duration"
 import * as Match from "effect/Match"
 import * as Predicate from "effect/Predicate"
-import type { Attempt, Denial, DeniedBy, Event, WaitReason } from "../CallReport.js"
-import type { Transition } from "../CircuitBreaker.js"
-import type { CallError, Target } from "../ProviderError.js"
+import type { Attempt, Denial, DeniedBy, Event, WaitReason } from "../../CallReport.js"
+import type { Transition } from "../../CircuitBreaker.js"
+import type { CallError, Target } from "../../ProviderError.js"
+import { count, dim, duration, left, nameOf, nothing, outcomeOf, right, styled, title } from "../text.js"
 import type { Call } from "./scenes.js"
-import { count, dim, duration, left, nameOf, nothing, outcomeOf, right, styled, title } from "./text.js"
 
 type Asked = Extract<Event, { readonly _tag: "AttemptStarted" }>
 

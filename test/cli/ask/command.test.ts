@@ -6,9 +6,9 @@ import { ConfigProvider, Effect, Fiber, Schedule } from "effect"
 import * as Fault from "effect-resilience/testing/Fault"
 import * as FaultServer from "effect-resilience/testing/FaultServer"
 import { execFile } from "node:child_process"
-import { run } from "../../src/cli/command.js"
-import * as Scenes from "../../src/cli/scenes.js"
-import * as TestTerminal from "./terminal.js"
+import * as Scenes from "../../../src/cli/ask/scenes.js"
+import { run } from "../../../src/cli/command.js"
+import * as TestTerminal from "../terminal.js"
 
 const SECRET_PROMPT = "what-nobody-else-may-read"
 const SECRET_KEY = "sk-what-nobody-may-read"
@@ -22,7 +22,7 @@ const start = (
   const said: Array<string> = []
   const remember = (...args: ReadonlyArray<unknown>) => Effect.sync(() => void said.push(args.join(" ")))
   return Effect.consoleWith((console) =>
-    run(["node", "main.ts", ...args]).pipe(
+    run(["node", "main.ts", "ask", ...args]).pipe(
       Effect.withConsole({ ...console, log: remember, error: remember }),
       Effect.provideService(Terminal.Terminal, terminal),
       Effect.provide(NodeContext.layer),
@@ -490,7 +490,7 @@ describe("scenes", () => {
     Effect.async<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>((resume) => {
       const child = execFile(
         process.execPath,
-        ["--import", "tsx", "src/cli/main.ts", ...args],
+        ["--import", "tsx", "src/cli/main.ts", "ask", ...args],
         (_error, stdout, stderr) => resume(Effect.succeed({ code: child.exitCode, stdout, stderr }))
       )
       return Effect.sync(() => child.kill())

@@ -3,8 +3,8 @@ import { assertInclude, assertTrue, deepStrictEqual } from "@effect/vitest/utils
 import { Duration, Redacted } from "effect"
 import type { CallReport, CircuitBreaker } from "effect-resilience"
 import { ProviderError } from "effect-resilience"
-import * as Live from "../../src/cli/live.js"
-import { plain } from "./terminal.js"
+import * as Live from "../../../src/cli/ask/live.js"
+import { plain } from "../terminal.js"
 
 const target = { provider: "openai", model: "gpt-4o" }
 const WIDTH = 18

@@ -6,7 +6,7 @@
  */
 import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
-import * as Fault from "../testing/Fault.js"
+import * as Fault from "../../testing/Fault.js"
 
 /** Who is asked in turn, unless the command line says otherwise: two APIs, so that one outage does not take all. */
 export const models = ["gpt-4o", "claude-haiku-4-5", "gpt-4o-mini"] as const

@@ -6,9 +6,9 @@
  */
 import type * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
+import { count, duration } from "../text.js"
 import type * as Scenes from "./scenes.js"
 import * as Service from "./service.js"
-import { count, duration } from "./text.js"
 
 /** Who is asked in turn, and with how much patience. */
 export interface Chain {

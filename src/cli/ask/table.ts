@@ -12,9 +12,9 @@ import * as Either from "effect/Either"
 import { pipe } from "effect/Function"
 import * as Num from "effect/Number"
 import * as Option from "effect/Option"
-import type { CallReport } from "../CallReport.js"
-import type { CallError } from "../ProviderError.js"
-import { count, dim, duration, harmless, left, nameOf, nothing, reasonOf, right, styled, title } from "./text.js"
+import type { CallReport } from "../../CallReport.js"
+import type { CallError } from "../../ProviderError.js"
+import { count, dim, duration, harmless, left, nameOf, nothing, reasonOf, right, styled, title } from "../text.js"
 
 /** Who wrote the answer: where it was continued, everyone who said a part of it. */
 const authors = ({ answeredBy, attempts, continuations }: CallReport): string =>
