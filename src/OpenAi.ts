@@ -54,13 +54,21 @@ export interface Options {
  */
 export type ConfigOptions = Endpoint.OrConfig<Options>
 
+/**
+ * Where requests go unless `baseUrl` says otherwise: OpenAI itself.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultBaseUrl = "https://api.openai.com/v1"
+
 const settingsOf = (options: Options): HttpProvider.Settings => ({
   provider: options.provider ?? "openai",
   model: options.model,
   prefill: options.prefill,
   endpoint: Endpoint.make({
     baseUrl: options.baseUrl,
-    defaultBaseUrl: "https://api.openai.com/v1",
+    defaultBaseUrl,
     path: () => "/chat/completions",
     query: options.query,
     headers: options.headers,

@@ -31,7 +31,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as IdempotencyKey from "./IdempotencyKey.js"
-import type { CallError } from "./ProviderError.js"
+import type { CallError, Target } from "./ProviderError.js"
 import { isCallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
 import * as RetryBudget from "./RetryBudget.js"
@@ -102,9 +102,20 @@ type Transformer = (client: HttpClient.HttpClient) => HttpClient.HttpClient
 /** What ends the policies of a response that nobody reads, when nobody can any more. */
 const forgotten = new FinalizationRegistry((end: () => void) => end())
 
+/** The options of this client alone. */
+interface Own {
+  readonly targetOf: (request: HttpClientRequest.HttpClientRequest) => Target
+  readonly idempotencyKey: boolean
+}
+
+const ownOf = ({ idempotencyKey = true, keyOf = originOf }: Options): Own => ({
+  targetOf: (request) => ({ provider: keyOf(request) }),
+  idempotencyKey
+})
+
 const transformer = (
   { protectCall, settings }: ReturnType<typeof Resilience.unsafeBuild>,
-  { idempotencyKey = true, keyOf = originOf }: Options
+  { idempotencyKey, targetOf }: Own
 ): Transformer => {
   const execute = <R>(
     send: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>,
@@ -112,7 +123,7 @@ const transformer = (
   ) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) => {
-        const target = { provider: keyOf(request) }
+        const target = targetOf(request)
         const lease = new Lease(scope)
         const end = (exit: Exit.Exit<unknown, unknown>) => Effect.zipRight(lease.end(exit), Scope.close(scope, exit))
         const attempt = httpAttempt(send, target, scope, settings.idle)
@@ -121,7 +132,7 @@ const transformer = (
           bounds: bodyBounds(settings),
           lasting: { lease, close: ({ events }) => events?.close ?? Effect.void }
         })).pipe(
-          RetryBudget.withKey(target.provider),
+          RetryBudget.withKey(target.provider ?? "unknown"),
           Effect.matchCauseEffect({
             onFailure: (cause) => Effect.zipRight(end(Exit.failCause(cause)), Effect.failCause(cause)),
             onSuccess: ({ events, response }) => {
@@ -163,7 +174,18 @@ const transformer = (
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<Transformer> =>
-  Effect.map(Resilience.built(options), (built) => transformer(built, options))
+  Effect.map(Resilience.built(options), (built) => transformer(built, ownOf(options)))
+
+/**
+ * `make` for requests that all go to one model.
+ *
+ * @internal
+ */
+export const makeFor = (target: Target, options: Resilience.Options): Effect.Effect<Transformer> =>
+  Effect.map(
+    Resilience.built(options),
+    (built) => transformer(built, { targetOf: () => target, idempotencyKey: true })
+  )
 
 /**
  * `make` for a place that cannot run an effect, such as an option of another library. A `CircuitBreaker.Registry` of the
@@ -179,7 +201,8 @@ export const make = (options: Options = {}): Effect.Effect<Transformer> =>
  * @since 0.1.0
  * @category constructors
  */
-export const unsafeMake = (options: Options = {}): Transformer => transformer(Resilience.unsafeBuild(options), options)
+export const unsafeMake = (options: Options = {}): Transformer =>
+  transformer(Resilience.unsafeBuild(options), ownOf(options))
 
 /**
  * Wraps the client in the context, for everything that the layer is provided to.

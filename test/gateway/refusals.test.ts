@@ -45,7 +45,7 @@ const refusals: Record<string, readonly [input: unknown, ...lines: ReadonlyArray
   "an empty key": [withKeys({ name: "web", key: "" }), `auth.keys[0].key: ${ascii}`],
   "a key's name that could be mistaken for two": [
     withKeys({ name: "web:user", key: "sk-secret" }),
-    "auth.keys[0].name: expected a name of letters, digits, dots, dashes and underscores"
+    "auth.keys[0].name: expected a name of 1 to 64 letters, digits, dots, dashes and underscores"
   ],
   "two keys of one name": [
     withKeys({ name: "web", key: "sk-secret-1" }, { name: "web", key: "sk-secret-2" }),
@@ -84,11 +84,11 @@ const refusals: Record<string, readonly [input: unknown, ...lines: ReadonlyArray
   ],
   "a provider's name with a slash": [
     { ...least, providers: { ...least.providers, "a/b": { type: "openai" } } },
-    `providers["a/b"]: expected a name of letters, digits, dots, dashes and underscores`
+    `providers["a/b"]: expected a name of 1 to 64 letters, digits, dots, dashes and underscores`
   ],
   "a provider's name that would be lost": [
     JSON.parse(`{ "providers": { "__proto__": { "type": "openai" } }, "models": {} }`),
-    "providers.__proto__: expected a name of letters, digits, dots, dashes and underscores"
+    "providers.__proto__: expected a name of 1 to 64 letters, digits, dots, dashes and underscores"
   ],
   "an option of the other type": [
     withProvider({ version: "2023-06-01" }),

@@ -1,17 +1,37 @@
-/** What a request cost so far: who was asked, how often, and how long was waited. Told in the headers of the answer. */
+/**
+ * What a request came to: who was asked, how often, how long was waited, and how it ended.
+ *
+ * The client is told in the headers of the answer, as far as it is known by then; the operator in one line of the log, when
+ * all is over. Neither has a key, a prompt or an answer in it.
+ */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as CallReport from "../../CallReport.js"
 import type { Target } from "../../ProviderError.js"
 
 /** As a header can hold it. */
 const legal = (name: string): string => name.replace(/[^\x21-\x7e]/g, "?")
 
+/** What a client is told that did not wait for an answer: by nginx' custom. */
+const CLIENT_CLOSED_REQUEST = 499
+
 export class Account {
-  asked: Target = {}
-  attempts = 0
-  fallbacks = 0
+  /** Who sent it, as its key is called. */
+  client: string | undefined
+  /** What was asked for, if it is a model of the gateway. */
+  model: string | undefined
+  status = CLIENT_CLOSED_REQUEST
+  /** The code of the error that it ended with. */
+  error: string | undefined
+  private asked: Target = {}
+  private attempts = 0
+  private fallbacks = 0
   private waited = 0
+
+  constructor(readonly requestId: string) {}
 
   /** Notes what happens in the effect, and in what it hands on. */
   readonly keep = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -32,18 +52,56 @@ export class Account {
     }
   }
 
-  get waitedMs(): number {
-    return Math.round(this.waited)
-  }
-
   get headers(): Readonly<Record<string, string>> {
     const { model, provider } = this.asked
     return {
+      "x-request-id": this.requestId,
       ...(provider === undefined ? {} : { "x-resilience-provider": legal(provider) }),
       ...(model === undefined ? {} : { "x-resilience-model": legal(model) }),
       "x-resilience-attempts": `${this.attempts}`,
       "x-resilience-fallbacks": `${this.fallbacks}`,
-      "x-resilience-waited-ms": `${this.waitedMs}`
+      "x-resilience-waited-ms": `${Math.round(this.waited)}`
     }
   }
+
+  private get line() {
+    const { attempts, client, error, fallbacks, model, requestId, status } = this
+    return {
+      status,
+      requestId,
+      ...(client === undefined ? {} : { client }),
+      ...(model === undefined ? {} : { model }),
+      ...(this.asked.provider === undefined ? {} : {
+        provider: this.asked.provider,
+        attempts,
+        fallbacks,
+        waitedMs: Math.round(this.waited)
+      }),
+      ...(error === undefined ? {} : { error })
+    }
+  }
+
+  /** Writes the line when the scope closes, after the last byte. */
+  readonly log = (
+    request: { readonly method: string; readonly path: string },
+    isRoutine: boolean
+  ): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.gen(this, function*() {
+      const begun = yield* Clock.currentTimeNanos
+      const trace = Option.match(yield* Effect.option(Effect.currentParentSpan), {
+        onNone: () => ({}),
+        onSome: ({ traceId }) => ({ traceId })
+      })
+      yield* Effect.addFinalizer(() =>
+        Effect.flatMap(Clock.currentTimeNanos, (ended) =>
+          (isRoutine ? Effect.logDebug("request") : Effect.logInfo("request")).pipe(
+            Effect.annotateLogs({
+              ...request,
+              ...this.line,
+              ...trace,
+              durationMs: Math.round(Number(ended - begun) / 1e6)
+            })
+          ))
+      )
+    })
 }

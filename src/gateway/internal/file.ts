@@ -33,7 +33,7 @@ const passes = (check: () => unknown): true | string => {
 const text = (pattern: RegExp, description: string) =>
   Schema.String.pipe(Schema.filter((value) => value !== "__proto__" && pattern.test(value), { description }))
 
-const Name = text(/^[A-Za-z0-9_.-]+$/, "a name of letters, digits, dots, dashes and underscores")
+const Name = text(/^[A-Za-z0-9_.-]{1,64}$/, "a name of 1 to 64 letters, digits, dots, dashes and underscores")
 
 const Alias = text(/^[\x21-\x7e]+$/, "a name of visible ASCII characters, without spaces")
 

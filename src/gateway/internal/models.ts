@@ -19,7 +19,6 @@ import * as Fallback from "../../Fallback.js"
 import * as OpenAi from "../../OpenAi.js"
 import * as Resilience from "../../Resilience.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
-import type { Candidate } from "../../runtime/chain.js"
 import * as Endpoint from "../../runtime/endpoint.js"
 import type { GatewayConfig, Model, OpenAiProvider, Provider, Target } from "../GatewayConfig.js"
 
@@ -30,7 +29,7 @@ export type Forwarded = typeof forwarded[number]
 
 /** A provider that speaks OpenAI's protocol, and the model that it is asked for. */
 export interface Upstream {
-  readonly model: string
+  readonly target: Target
   readonly client: HttpClient.HttpClient
   readonly endpoints: Readonly<Record<Forwarded, Endpoint.Endpoint>>
 }
@@ -38,7 +37,7 @@ export interface Upstream {
 export interface Served {
   readonly config: Model
   readonly chat: Service
-  readonly upstreams: ReadonlyArray<Candidate<Upstream>>
+  readonly upstreams: ReadonlyArray<Upstream>
 }
 
 const layerOf = (provider: Provider, model: string) =>
@@ -74,34 +73,26 @@ const endpointOf = ({ apiKey, baseUrl, headers, query }: OpenAiProvider, path: s
   })
 
 const upstreamOf = (
-  { model, provider: name }: Target,
+  target: Target,
   provider: OpenAiProvider,
   { resilience }: Model
-): Effect.Effect<Candidate<Upstream>, never, HttpClient.HttpClient> =>
-  Effect.gen(function*() {
-    const wrap = yield* ResilientHttpClient.make({ ...resilience, keyOf: () => `${name} ${model}` })
-    return {
-      target: { provider: name, model },
-      service: {
-        model,
-        client: wrap(yield* HttpClient.HttpClient),
-        endpoints: { embeddings: endpointOf(provider, "embeddings"), responses: endpointOf(provider, "responses") }
-      }
-    }
-  })
+): Effect.Effect<Upstream, never, HttpClient.HttpClient> =>
+  Effect.zipWith(ResilientHttpClient.makeFor(target, resilience), HttpClient.HttpClient, (wrap, client) => ({
+    target,
+    client: wrap(client),
+    endpoints: { embeddings: endpointOf(provider, "embeddings"), responses: endpointOf(provider, "responses") }
+  }))
 
 const serve = (config: Model, providers: GatewayConfig["providers"]) =>
   Effect.all({
     config: Effect.succeed(config),
     chat: chatOf(config, providers),
-    upstreams: Effect.map(
-      Effect.forEach(config.chain, (target) => {
+    upstreams: Effect.forEach(
+      config.chain.flatMap((target) => {
         const provider = known(providers, target.provider)
-        return provider.type === "openai"
-          ? Effect.map(upstreamOf(target, provider, config), Arr.of)
-          : Effect.succeed([])
+        return provider.type === "openai" ? [{ target, provider }] : []
       }),
-      Arr.flatten
+      ({ provider, target }) => upstreamOf(target, provider, config)
     )
   })
 

@@ -29,7 +29,9 @@ const MAX_DEADLINE_MS = 86_400_000
 export const read = (headers: Headers.Headers): Either.Either<Wishes, Refusal> => {
   const { "idempotency-key": idempotencyKey, "x-budget-key": budgetKey, "x-deadline-ms": deadline } = headers
   if (deadline !== undefined && !(/^\d{1,12}$/.test(deadline) && Number(deadline) > 0)) {
-    return Either.left(invalid(400, "invalid_header", "x-deadline-ms: expected a whole number of milliseconds, above 0."))
+    return Either.left(
+      invalid(400, "invalid_header", "x-deadline-ms: expected a whole number of milliseconds, above 0.")
+    )
   }
   const bad = [["x-budget-key", budgetKey] as const, ["idempotency-key", idempotencyKey] as const].find(([, value]) =>
     value !== undefined && !isKey(value)
@@ -44,12 +46,13 @@ export const read = (headers: Headers.Headers): Either.Either<Wishes, Refusal> =
 }
 
 /** What the client is charged, and its key, around everything done for a request. */
-export const granted = ({ budgetKey, idempotencyKey }: Wishes, { budget, name }: Client) =>
-<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const charged = RetryBudget.withKey(
-    budgetKey === undefined ? self : RetryBudget.withKey(self, `${name}:${budgetKey}`),
-    name
-  )
-  const paid = budget === undefined ? charged : Effect.provideService(charged, RetryBudget.CurrentBudget, budget)
-  return idempotencyKey === undefined ? paid : IdempotencyKey.withKey(paid, `${name}:${idempotencyKey}`)
-}
+export const granted =
+  ({ budgetKey, idempotencyKey }: Wishes, { budget, name }: Client) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+    const charged = RetryBudget.withKey(
+      budgetKey === undefined ? self : RetryBudget.withKey(self, `${name}:${budgetKey}`),
+      name
+    )
+    const paid = budget === undefined ? charged : Effect.provideService(charged, RetryBudget.CurrentBudget, budget)
+    return idempotencyKey === undefined ? paid : IdempotencyKey.withKey(paid, `${name}:${idempotencyKey}`)
+  }

@@ -1,0 +1,123 @@
+/**
+ * A request for a model, from what came over the wire to what is known of it.
+ *
+ * Each step can refuse it, the cheap ones first: who sent it, what it says it is, how long it is, whether it can be read,
+ * and whether there is such a model. What is refused here was never sent to anybody.
+ */
+import type * as Headers from "@effect/platform/Headers"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { isObject, parseJson } from "../../internal/json.js"
+import type { GatewayConfig } from "../GatewayConfig.js"
+import type { Account } from "./account.js"
+import type { Client } from "./clients.js"
+import { foreign, unauthorized } from "./guard.js"
+import type { Served } from "./models.js"
+import type { Refusal } from "./refusals.js"
+import { invalid } from "./refusals.js"
+import * as Wishes from "./wishes.js"
+
+/** What every request for a model says. */
+export interface Body {
+  readonly [key: string]: unknown
+  readonly model: string
+}
+
+export interface Asked {
+  readonly client: Client
+  readonly wishes: Wishes.Wishes
+  readonly account: Account
+  readonly served: Served
+  readonly headers: Headers.Headers
+  readonly body: Body
+}
+
+/** What requests are measured against. */
+export interface House {
+  readonly config: GatewayConfig
+  /** Who it is, by what its `Authorization` says. */
+  readonly clientOf: (authorization: string | undefined) => Option.Option<Client>
+  readonly models: ReadonlyMap<string, Served>
+}
+
+/** In bytes: room for the images that providers take in one request. */
+const MAX_BODY = 32 * 1024 * 1024
+
+const tooLarge = invalid(
+  413,
+  "request_too_large",
+  "The body is larger than 32 MiB, which is the most this gateway takes."
+)
+
+/** Who sent it. */
+export const clientOf = (
+  headers: Headers.Headers,
+  { clientOf, config }: House
+): Effect.Effect<Client, Refusal> => {
+  const refusal = foreign(headers, config)
+  return refusal === undefined
+    ? Effect.mapError(clientOf(headers["authorization"]), () => unauthorized)
+    : Effect.fail(refusal)
+}
+
+const isJson = (contentType: string | undefined): boolean => /^application\/json *(;|$)/i.test(contentType ?? "")
+
+const bodyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Body, Refusal> => {
+  if (!isJson(request.headers["content-type"])) {
+    return Effect.fail(invalid(415, "unsupported_media_type", "Send the request as application/json."))
+  }
+  const length = Number(request.headers["content-length"] ?? 0)
+  if (length > MAX_BODY) {
+    return Effect.fail(tooLarge)
+  }
+  return request.text.pipe(
+    HttpIncomingMessage.withMaxBodySize(Option.some(MAX_BODY)),
+    // A body that breaks off has nobody left to be told.
+    Effect.mapError(() => tooLarge),
+    Effect.flatMap((text) => {
+      const body = parseJson(text)?.value
+      return !isObject(body)
+        ? Effect.fail(invalid(400, "invalid_json", "The body is no JSON object."))
+        : typeof body.model !== "string"
+        ? Effect.fail(invalid(400, "missing_required_parameter", "model: expected the name of a model.", "model"))
+        : Effect.succeed({ ...body, model: body.model })
+    })
+  )
+}
+
+const servedOf = ({ model }: Body, { models }: House): Effect.Effect<Served, Refusal> => {
+  const served = models.get(model)
+  return served === undefined
+    ? Effect.fail(
+      invalid(404, "model_not_found", "There is no such model here. GET /v1/models names those there are.", "model")
+    )
+    : Effect.succeed(served)
+}
+
+/** Lets the request in, for as long as the scope is open. */
+export const read = (
+  request: HttpServerRequest.HttpServerRequest,
+  account: Account,
+  house: House
+): Effect.Effect<Asked, Refusal, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { headers } = request
+    const client = yield* clientOf(headers, house)
+    account.client = client.name
+    const wishes = yield* Wishes.read(headers)
+    const full = yield* client.admit
+    if (full !== undefined) {
+      return yield* Effect.fail(full)
+    }
+    const body = yield* bodyOf(request)
+    const served = yield* servedOf(body, house)
+    account.model = served.config.name
+    return { client, wishes, account, served, headers, body }
+  })
+
+/** Does what was asked, at the client's expense and in its time; what comes of it is told by the account. */
+export const inTheNameOf = ({ account, client, wishes }: Asked) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  self.pipe(Wishes.granted(wishes, client), account.keep)
