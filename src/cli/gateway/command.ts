@@ -27,6 +27,7 @@ import * as Otlp from "./otlp.js"
 import * as Prometheus from "./prometheus.js"
 import * as Server from "./server.js"
 import * as Signals from "./signals.js"
+import * as Spans from "./spans.js"
 import * as Upstream from "./upstream.js"
 
 const nothingToServe = Effect.flatMap(Npm.typed("gateway"), (typed) =>
@@ -61,7 +62,9 @@ const serve = (config: GatewayConfig.GatewayConfig, grace: Duration.Duration, is
     const service = { name: yield* Otlp.serviceName, version: manifest.version }
     yield* Effect.gen(function*() {
       const gateway = yield* Gateway.make(config, { metrics: yield* Prometheus.make(service) })
-      const address = yield* Server.serve(gateway.app, { ...config.listen, drain: gateway.drain, grace, hurry })
+      const address = yield* Server.serve(gateway.app, { ...config.listen, drain: gateway.drain, grace, hurry }).pipe(
+        Spans.discreet
+      )
       const url = Server.urlOf(address)
       yield* Screen.print(announcement(url, config), ...isDemo ? [Doc.empty, ...Demo.lines(url)] : [])
       yield* Effect.never

@@ -33,10 +33,10 @@ export const host = Options.text("host").pipe(
   Options.optional
 )
 
-/** How long what runs has to end. */
+/** How long what runs has to end: by default a little less than Kubernetes waits before it kills. */
 export const grace = Options.text("grace").pipe(
   Options.filterMap(Schema.decodeOption(AnyDuration), `--grace: expected a duration, such as "30 seconds".`),
   Options.withPseudoName("DURATION"),
-  Options.withDescription("How long requests have to end once the process is told to stop. Default: 30 seconds."),
-  Options.withDefault(Duration.seconds(30))
+  Options.withDescription("How long requests have to end once the process is told to stop. Default: 25 seconds."),
+  Options.withDefault(Duration.seconds(25))
 )

@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as AST from "effect/SchemaAST"
 import * as Fallback from "../../Fallback.js"
+import * as OpenAi from "../../OpenAi.js"
 import * as Resilience from "../../Resilience.js"
 import { Count, PositiveDuration } from "../../runtime/configValues.js"
 import * as Endpoint from "../../runtime/endpoint.js"
@@ -95,7 +96,7 @@ const alreadyThere = (keys: ReadonlyArray<typeof AuthKey.Type>): ReadonlyArray<S
 const Auth = Schema.Struct({ keys: Schema.NonEmptyArray(AuthKey).pipe(Schema.filter(alreadyThere)) })
 
 const BaseUrl = Schema.String.pipe(
-  Schema.filter((value) => passes(() => Endpoint.baseUrlOf(value, "https://api.openai.com/v1")))
+  Schema.filter((value) => passes(() => Endpoint.baseUrlOf(value, OpenAi.defaultBaseUrl)))
 )
 
 const Query = Schema.Record({ key: Alias, value: Schema.String }).pipe(

@@ -134,7 +134,9 @@ describe("a gateway as a process", () => {
         OTEL_SERVICE_NAME: "front-door",
         OTEL_RESOURCE_ATTRIBUTES: "deployment.environment=test"
       })
-      strictEqual((yield* chat(url)).status, 200)
+      const named = { "idempotency-key": "order-what-nobody-may-read", "x-budget-key": "user-what-nobody-may-read" }
+      strictEqual((yield* chat(url, { headers: named })).status, 200)
+      strictEqual((yield* fetched(`${url}/health`)).status, 200)
       yield* signal("SIGTERM")
       strictEqual(yield* exit, 0)
       const received = collector.received()
@@ -147,6 +149,8 @@ describe("a gateway as a process", () => {
       }
       const said = (path: string) => received.filter((one) => one.path === path).map(({ body }) => body).join("\n")
       assertInclude(said("/v1/traces"), `"chat gpt-4o"`)
+      assertInclude(said("/v1/traces"), "http.server POST")
+      assertFalse(said("/v1/traces").includes("http.server GET"))
       assertInclude(said("/v1/metrics"), `"resilience.attempts"`)
       assertInclude(said("/v1/logs"), "effect-resilience: attempt succeeded")
       assertFalse(`${output.stdout}${output.stderr}`.includes("what-nobody-may-read"))

@@ -1,0 +1,18 @@
+/**
+ * What the server's own spans say of a request, and of which requests there is nothing to say.
+ *
+ * A span has the headers of the request, and some of them are the client's secrets, or stand for its users.
+ */
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as Effect from "effect/Effect"
+import { redactingHeaders } from "../../runtime/secrets.js"
+
+/** What machines ask for every few seconds. */
+const routine: ReadonlyArray<string> = ["/health", "/ready", "/metrics"]
+
+/** For the effect that makes the server's handler. */
+export const discreet = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  self.pipe(
+    redactingHeaders(["idempotency-key", "x-budget-key"]),
+    Effect.locally(HttpMiddleware.currentTracerDisabledWhen, ({ url }) => routine.includes(url))
+  )
