@@ -7,10 +7,8 @@ const root = new URL("../", import.meta.url)
 const read = (path: string) => readFileSync(new URL(path, root), "utf8")
 
 it("every piece of code in the README stands in an example", () => {
-  const examples = readdirSync(new URL("examples/", root)).filter((name) => name.endsWith(".ts")).map((name) =>
-    read(`examples/${name}`)
-  )
-  const blocks = [...read("README.md").matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] ?? "")
+  const examples = readdirSync(new URL("examples/", root)).map((name) => read(`examples/${name}`))
+  const blocks = [...read("README.md").matchAll(/```(?:ts|yaml)\n([\s\S]*?)```/g)].map((match) => match[1] ?? "")
   assertTrue(blocks.length > 0)
   deepStrictEqual(blocks.filter((block) => !examples.some((example) => example.includes(block))), [])
 })

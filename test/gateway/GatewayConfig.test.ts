@@ -191,6 +191,13 @@ describe("GatewayConfig.load", () => {
       }
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
+  it.effect("reads the example", () =>
+    Effect.gen(function*() {
+      const { auth, models } = yield* GatewayConfig.load(`${import.meta.dirname}/../../examples/gateway.yaml`)
+      deepStrictEqual(auth?.keys.map(({ name }) => name), ["web", "batch"])
+      deepStrictEqual(models.map(({ name }) => name), ["chat", "embed", "openai/gpt-4o-mini"])
+    }).pipe(inEnvironment, Effect.provide(NodeFileSystem.layer)))
+
   it.scoped("names a file that is missing, or that is none", () =>
     Effect.gen(function*() {
       const files = yield* FileSystem.FileSystem

@@ -4,6 +4,7 @@ import * as GatewayConfig from "effect-resilience/gateway/GatewayConfig"
 
 const environment = {
   WEB_KEY: "sk-secret-web",
+  BATCH_KEY: "sk-secret-batch",
   OPENAI_API_KEY: "sk-secret-openai",
   ANTHROPIC_API_KEY: "sk-secret-anthropic",
   EMPTY: "",
