@@ -242,6 +242,10 @@ describe("what the program sees", () => {
       yield* client.execute(HttpClientRequest.setHeader(post(server), "api-key", "a-secret")).pipe(
         Effect.withTracer(tracer)
       )
+      yield* client.execute(HttpClientRequest.setUrlParam(post(server), "key", "a-secret")).pipe(
+        Effect.zipRight(client.get(`${server.url}/v1/models?alt=sse&api_key=a-secret`)),
+        Effect.withTracer(tracer)
+      )
       deepStrictEqual(spans.map(({ name }) => name), ["http.client POST"])
       const printed = inspect(spans.map(({ attributes }) => attributes))
       assertTrue(printed.includes("api-key") && !printed.includes("a-secret"), printed)

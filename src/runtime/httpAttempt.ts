@@ -27,7 +27,7 @@ import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore } from "./lease.js"
 import { CurrentActivity, openStream } from "./opening.js"
 import { attemptAround } from "./recorder.js"
-import { redactedRequest, redactingHeaders } from "./secrets.js"
+import { redactedRequest, redactingHeaders, withoutSpansOfKeys } from "./secrets.js"
 
 /** How deep errors may hold each other: ours in that of a client, that in one of a library on top of it. */
 const MAX_DEPTH = 5
@@ -342,6 +342,7 @@ export const httpAttempt = <R>(
       })
     return (resend === 0 ? send : Effect.annotateSpans(send, "http.request.resend_count", resend)).pipe(
       redactingHeaders(),
+      withoutSpansOfKeys,
       Effect.catchAll((error) =>
         error._tag === "ResponseError" && error.reason === "StatusCode"
           ? Effect.zipRight(note(error.response), refused(error, target))
