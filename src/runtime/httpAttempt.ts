@@ -34,7 +34,7 @@ const MAX_DEPTH = 5
 
 type Outcome = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
 
-// By the response, and by its headers: libraries make errors of their own that keep nothing else of it.
+// By the response, by its headers and by its JSON: libraries make errors of their own that keep nothing else of it.
 const errors = new WeakMap<object, CallError>()
 
 /** What the program gets, by the error that it is for the policies. */
@@ -48,9 +48,12 @@ export const findCallError = (error: unknown, depth = 0): CallError | undefined 
   if (depth > MAX_DEPTH || !Predicate.isRecord(error)) {
     return undefined
   }
-  const { response } = error
+  const { issue, response } = error
   const behind = Predicate.isRecord(response)
     ? errors.get(response) ?? (Predicate.isObject(response.headers) ? errors.get(response.headers) : undefined)
+    // What a ParseError complains about.
+    : Predicate.isRecord(issue) && Predicate.isObject(issue.actual)
+    ? errors.get(issue.actual)
     : undefined
   return behind ?? findCallError(error.cause, depth + 1)
 }
@@ -125,6 +128,17 @@ const readBody = (
     ? response.text
     : response.arrayBuffer
 
+/** A response whose JSON has the error behind it as well, for who finds that this is not the JSON it knows. */
+const rememberInJson = (response: HttpClientResponse.HttpClientResponse, error: CallError) =>
+  Object.defineProperty(response, "json", {
+    value: Effect.tap(response.json, (value) =>
+      Effect.sync(() => {
+        if (Predicate.isObject(value)) {
+          errors.set(value, error)
+        }
+      }))
+  })
+
 /** What is wrong with a response. */
 interface Wrong {
   readonly error: CallError
@@ -192,7 +206,7 @@ const failWith = (
   outcome: Outcome
 ): Effect.Effect<never, CallError> => {
   outcomes.set(error, outcome)
-  rememberIn(response, error)
+  rememberInJson(rememberIn(response, error), error)
   return Effect.fail(error)
 }
 

@@ -134,7 +134,12 @@ for (const [name, model] of providers) {
     const incurable: ReadonlyArray<readonly [string, Fault.Fault, string]> = [
       ["a bad key", Fault.badKey, "ClientError Authentication"],
       ["an exhausted quota", Fault.quotaExhausted, "ClientError QuotaExhausted"],
-      ["a prompt that is too long", Fault.contextTooLong, "ClientError ContextLengthExceeded"]
+      ["a prompt that is too long", Fault.contextTooLong, "ClientError ContextLengthExceeded"],
+      [
+        "an error that a gateway says in its own words",
+        Fault.status(403, { body: `{"message":"Forbidden"}`, headers: { "content-type": "application/json" } }),
+        "ClientError PermissionDenied"
+      ]
     ]
     for (const [what, fault, expected] of incurable) {
       it.scopedLive(`asks once with ${what}, is told, and asks the next model if there is one`, () =>
