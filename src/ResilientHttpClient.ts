@@ -3,8 +3,9 @@
  *
  * A program that already has an `HttpClient` gets retries, Retry-After, pause, budget, circuit breaker, attempt timeout and
  * report by wrapping it, and does not change otherwise: the error type stays `HttpClientError`, and a response that is an
- * error stays a response, whose request then has neither keys nor a body, since it ends up in errors. What our policies
- * made of it is found with `callError`. The client underneath should not retry by itself: two loops around each other
+ * error stays a response, whose request then has neither keys nor a body, since it ends up in errors. Only an error in the
+ * body of a 200, which would be taken for an answer, is a `ResponseError` with that response in it; what a GET finds is
+ * none, and neither is `"error"` with a single word. What our policies made of it is found with `callError`. The client underneath should not retry by itself: two loops around each other
  * multiply.
  *
  * A plain response is handed on once its whole body is there, so that the attempt timeout covers it. A stream of events is

@@ -1,9 +1,9 @@
-import { FetchHttpClient, Headers, HttpBody, HttpClient, HttpClientRequest } from "@effect/platform"
+import { FetchHttpClient, Headers, HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import type { Layer } from "effect"
-import { Chunk, Effect, Either, Logger, LogLevel, Stream, Tracer } from "effect"
+import { Chunk, Effect, Either, Exit, Logger, LogLevel, Stream, Tracer } from "effect"
 import { CallReport, CircuitBreaker, IdempotencyKey, Resilience, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
@@ -118,6 +118,48 @@ describe("what the program sees", () => {
       strictEqual(error?._tag === "ClientError" ? error.reason : undefined, "Authentication")
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
+  it.scopedLive("an error inside a 200 is an error, whose response has the body", () =>
+    Effect.gen(function*() {
+      const { client, requests, server } = yield* setting([Fault.errorInside200()])
+      const error = failureOf(yield* Effect.exit(client.execute(post(server))))
+      deepStrictEqual([error._tag, error.reason, yield* requests], ["ResponseError", "Decode", 5])
+      strictEqual(nameOf(ResilientHttpClient.callError(error)), "ServerError")
+      if (error._tag === "ResponseError") {
+        strictEqual(error.response.status, 200)
+        assertTrue((yield* error.response.text).includes("error"))
+      }
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  const saying = (body: object) => {
+    const asked: Array<string> = []
+    const client = HttpClient.make((request) =>
+      Effect.sync(() => {
+        asked.push(request.url)
+        return HttpClientResponse.fromWeb(request, Response.json(body))
+      })
+    )
+    return { asked, client: ResilientHttpClient.unsafeMake(quick)(client) }
+  }
+
+  it.effect("a job that failed, which was asked for and is no failure to answer", () =>
+    Effect.gen(function*() {
+      const { asked, client } = saying({
+        id: "job",
+        status: "failed",
+        error: { code: "server_error", message: "oops" }
+      })
+      const { exit, reports } = yield* CallReport.collect(client.get("https://api.example.com/jobs/1"))
+      assertTrue(Exit.isSuccess(exit))
+      deepStrictEqual([asked.length, onlyReport(reports).outcome], [1, "Success"])
+    }))
+
+  it.effect("a refusal of one word inside a 200, for the program to look at", () =>
+    Effect.gen(function*() {
+      const { client } = saying({ ok: false, error: "channel_not_found" })
+      const response = yield* client.post("https://api.example.com/chat.postMessage")
+      deepStrictEqual(yield* response.json, { ok: false, error: "channel_not_found" })
+    }))
+
   it.scopedLive("the same within a span, which wraps every error that passes", () =>
     Effect.gen(function*() {
       const { client, server } = yield* setting([Fault.badKey])
@@ -198,6 +240,10 @@ describe("what the program sees", () => {
         }
       })
       yield* client.execute(HttpClientRequest.setHeader(post(server), "api-key", "a-secret")).pipe(
+        Effect.withTracer(tracer)
+      )
+      yield* client.execute(HttpClientRequest.setUrlParam(post(server), "key", "a-secret")).pipe(
+        Effect.zipRight(client.get(`${server.url}/v1/models?alt=sse&api_key=a-secret`)),
         Effect.withTracer(tracer)
       )
       deepStrictEqual(spans.map(({ name }) => name), ["http.client POST"])

@@ -197,7 +197,7 @@ describe("the packed package", () => {
 
   it("carries no test, bench or command of the checkout", () => {
     const top = readdirSync(installed).sort()
-    deepStrictEqual(top, ["CHANGELOG.md", "LICENSE", "README.md", "dist", "package.json", "src"])
+    deepStrictEqual(top, ["CHANGELOG.md", "LICENSE", "README.md", "dist", "examples", "package.json", "src"])
     assertTrue(!readdirSync(join(installed, "dist")).includes("cli"))
     deepStrictEqual(readdirSync(join(installed, "dist/bin")), [
       "effect-resilience.js",

@@ -3,7 +3,8 @@
  *
  * An `HttpClient` resolves when the headers are there, so a body that stalls or breaks off escapes every policy around it.
  * Here the body is read inside the attempt, and the response that is handed on has it already. An error status is an error
- * for the policies and a response for the program: the error remembers the response, and the response the error.
+ * for the policies and a response for the program: the error remembers the response, and the response the error. An error
+ * inside a 200 is an error for the program, too, which would take it for an answer.
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -26,14 +27,14 @@ import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore } from "./lease.js"
 import { CurrentActivity, openStream } from "./opening.js"
 import { attemptAround } from "./recorder.js"
-import { redactedRequest, redactingHeaders } from "./secrets.js"
+import { redactedRequest, redactingHeaders, withoutSpansOfKeys } from "./secrets.js"
 
 /** How deep errors may hold each other: ours in that of a client, that in one of a library on top of it. */
 const MAX_DEPTH = 5
 
 type Outcome = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
 
-// By the response, and by its headers: libraries make errors of their own that keep nothing else of it.
+// By the response, by its headers and by its JSON: libraries make errors of their own that keep nothing else of it.
 const errors = new WeakMap<object, CallError>()
 
 /** What the program gets, by the error that it is for the policies. */
@@ -47,9 +48,12 @@ export const findCallError = (error: unknown, depth = 0): CallError | undefined 
   if (depth > MAX_DEPTH || !Predicate.isRecord(error)) {
     return undefined
   }
-  const { response } = error
+  const { issue, response } = error
   const behind = Predicate.isRecord(response)
     ? errors.get(response) ?? (Predicate.isObject(response.headers) ? errors.get(response.headers) : undefined)
+    // What a ParseError complains about.
+    : Predicate.isRecord(issue) && Predicate.isObject(issue.actual)
+    ? errors.get(issue.actual)
     : undefined
   return behind ?? findCallError(error.cause, depth + 1)
 }
@@ -124,27 +128,56 @@ const readBody = (
     ? response.text
     : response.arrayBuffer
 
-/** What is wrong with a response, if anything is. */
+/** A response whose JSON has the error behind it as well, for who finds that this is not the JSON it knows. */
+const rememberInJson = (response: HttpClientResponse.HttpClientResponse, error: CallError) =>
+  Object.defineProperty(response, "json", {
+    value: Effect.tap(response.json, (value) =>
+      Effect.sync(() => {
+        if (Predicate.isObject(value)) {
+          errors.set(value, error)
+        }
+      }))
+  })
+
+/** What is wrong with a response. */
+interface Wrong {
+  readonly error: CallError
+  /** Does everything but the body say that it is an answer? */
+  readonly looksWell: boolean
+}
+
+/** What a GET reads may tell of an error without being one: a job that failed, an answer made in the background. */
+const isLookup = ({ method }: HttpClientRequest.HttpClientRequest): boolean => method === "GET" || method === "HEAD"
+
+/** How APIs of other kinds say no within a 200, as one word, to programs that look there. */
+const isOneWord = (value: unknown): boolean => Predicate.isRecord(value) && typeof value.error === "string"
+
 const judge = (
-  { headers, status }: Head,
+  { headers, request, status }: Head & Pick<HttpClientResponse.HttpClientResponse, "request">,
   body: Body,
   now: number,
   target: Target
-): CallError | undefined => {
+): Wrong | undefined => {
   // A picture, or whatever else is not read here.
   if (typeof body !== "string") {
     return undefined
   }
+  const plainly = (): Wrong => ({
+    error: ProviderError.fromResponse({ status, headers, body, now }, target),
+    looksWell: false
+  })
   if (status >= 400) {
-    return ProviderError.fromResponse({ status, headers, body, now }, target)
+    return plainly()
   }
   if (status >= 300 || body === "") {
     return undefined
   }
   const parsed = parseJson(body)
-  return parsed === undefined
-    ? ProviderError.fromResponse({ status, headers, body, now }, target)
-    : ProviderError.fromInBand(parsed.value, { headers, now }, target)
+  if (parsed === undefined) {
+    return plainly()
+  }
+  const error = isLookup(request) ? undefined : ProviderError.fromInBand(parsed.value, { headers, now }, target)
+  return error && { error, looksWell: !isOneWord(parsed.value) }
 }
 
 /** The response with its body, and what is wrong with it. */
@@ -152,14 +185,14 @@ const readWhole = (
   response: HttpClientResponse.HttpClientResponse,
   target: Target
 ): Effect.Effect<
-  { readonly whole: HttpClientResponse.HttpClientResponse; readonly wrong: CallError | undefined },
+  { readonly whole: HttpClientResponse.HttpClientResponse; readonly wrong: Wrong | undefined },
   CallError
 > =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const body = yield* Effect.mapError(readBody(response), (error) => transportError(error, target))
     const { headers, status } = response
-    const wrong = judge({ headers, status }, body, now, target)
+    const wrong = judge(response, body, now, target)
     // What is no success ends up in errors, of this client or of whoever is given the response.
     const isSuccess = wrong === undefined && status < 300
     const request = isSuccess ? response.request : yield* redactedRequest(response.request)
@@ -173,9 +206,21 @@ const failWith = (
   outcome: Outcome
 ): Effect.Effect<never, CallError> => {
   outcomes.set(error, outcome)
-  rememberIn(response, error)
+  rememberInJson(rememberIn(response, error), error)
   return Effect.fail(error)
 }
+
+/** What the program gets in the place of a response that looks well: an error with the response in it. */
+const noAnswer = (response: HttpClientResponse.HttpClientResponse, cause: CallError): Outcome =>
+  Effect.fail(
+    new HttpClientError.ResponseError({
+      request: response.request,
+      response,
+      reason: "Decode",
+      cause,
+      description: cause.message
+    })
+  )
 
 const read = (
   response: HttpClientResponse.HttpClientResponse,
@@ -183,7 +228,10 @@ const read = (
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, CallError> =>
   Effect.flatMap(
     readWhole(response, target),
-    ({ whole, wrong }) => wrong === undefined ? Effect.succeed(whole) : failWith(wrong, whole, Effect.succeed(whole))
+    ({ whole, wrong }) =>
+      wrong === undefined
+        ? Effect.succeed(whole)
+        : failWith(wrong.error, whole, wrong.looksWell ? noAnswer(whole, wrong.error) : Effect.succeed(whole))
   )
 
 /**
@@ -196,7 +244,7 @@ const refused = (
 ): Effect.Effect<never, CallError> =>
   Effect.flatMap(readWhole(error.response, target), ({ whole, wrong }) =>
     failWith(
-      findCallError(error) ?? wrong ?? ProviderError.invalidRequest("the client refuses the status", target),
+      findCallError(error) ?? wrong?.error ?? ProviderError.invalidRequest("the client refuses the status", target),
       whole,
       Effect.fail(
         new HttpClientError.ResponseError({
@@ -308,6 +356,7 @@ export const httpAttempt = <R>(
       })
     return (resend === 0 ? send : Effect.annotateSpans(send, "http.request.resend_count", resend)).pipe(
       redactingHeaders(),
+      withoutSpansOfKeys,
       Effect.catchAll((error) =>
         error._tag === "ResponseError" && error.reason === "StatusCode"
           ? Effect.zipRight(note(error.response), refused(error, target))

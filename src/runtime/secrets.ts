@@ -5,6 +5,7 @@
  */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
@@ -79,3 +80,12 @@ export const redactingHeaders = (
     ...SECRET_HEADERS,
     ...secretHeaders
   ])
+
+const hasKeyInUrl = ({ url, urlParams }: HttpClientRequest.HttpClientRequest): boolean =>
+  redactedUrl(url) !== url || urlParams.some(([name]) => isSecretParameter(name))
+
+/** Has the client make no span of a request with a key in its URL, which the span would say as it is. */
+export const withoutSpansOfKeys: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.locallyWith(
+  HttpClient.currentTracerDisabledWhen,
+  (isDisabled) => (request) => isDisabled(request) || hasKeyInUrl(request)
+)

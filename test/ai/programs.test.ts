@@ -134,7 +134,12 @@ for (const [name, model] of providers) {
     const incurable: ReadonlyArray<readonly [string, Fault.Fault, string]> = [
       ["a bad key", Fault.badKey, "ClientError Authentication"],
       ["an exhausted quota", Fault.quotaExhausted, "ClientError QuotaExhausted"],
-      ["a prompt that is too long", Fault.contextTooLong, "ClientError ContextLengthExceeded"]
+      ["a prompt that is too long", Fault.contextTooLong, "ClientError ContextLengthExceeded"],
+      [
+        "an error that a gateway says in its own words",
+        Fault.status(403, { body: `{"message":"Forbidden"}`, headers: { "content-type": "application/json" } }),
+        "ClientError PermissionDenied"
+      ]
     ]
     for (const [what, fault, expected] of incurable) {
       it.scopedLive(`asks once with ${what}, is told, and asks the next model if there is one`, () =>
@@ -155,6 +160,23 @@ for (const [name, model] of providers) {
           )
         }))
     }
+
+    it.scopedLive("never takes an error inside a 200 for an answer, and asks the next model if there is one", () =>
+      Effect.gen(function*() {
+        const faulty = yield* server(Fault.errorInside200())
+        const failed = yield* Effect.flip(plain).pipe(Effect.provide(model(faulty, "m")))
+        const { end } = yield* streamed.pipe(Effect.provide(model(faulty, "m")))
+        deepStrictEqual(
+          [failed, Either.isLeft(end) ? end.left : undefined].map(nameIn),
+          ["ServerError Internal", "ServerError Internal"]
+        )
+        const printed = inspect(failed, { depth: 12 }) + JSON.stringify(failed) + String(failed)
+        assertTrue(!printed.includes("a-secret") && !printed.includes("a-prompt"), printed)
+        const chain = LanguageModelFallback.layer(model(faulty, "m"), model(faulty, "next"))
+        const text = "This is next, answering in the resilience demo."
+        strictEqual(yield* plain.pipe(Effect.provide(chain)), text)
+        strictEqual((yield* streamed.pipe(Effect.provide(chain))).text, text)
+      }))
 
     for (const [what, fault] of [["a bad key", Fault.badKey], ["JSON that is cut", Fault.truncatedJson]] as const) {
       it.scopedLive(`fails with an error that holds no key and no prompt after ${what}, without a fallback, too`, () =>
