@@ -15,6 +15,8 @@ export default defineConfig({
     // A failed attempt logs a warning, which here is what was meant to happen.
     silent: "passed-only",
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    // Many tests wait for sockets, so every core can have a worker.
+    maxWorkers: "100%",
     sequence: { concurrent: false }
   }
 })
