@@ -240,8 +240,6 @@ export function layer<E, R>(
     throw new RangeError("Fallback.layer: expected at least one provider layer")
   }
   const [first, ...rest] = layers
-  // The diagnostic compares with the overloads, whose types say the same of the layers one by one.
-  // @effect-diagnostics-next-line missingLayerContext:off
   return rest.reduce((self, that) => orElse(self, that), first).pipe(withSettings(settings))
 }
 

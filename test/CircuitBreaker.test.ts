@@ -233,10 +233,8 @@ describe("an open circuit", () => {
         retryAfter: Duration.seconds(4),
         openedBy: { tag: "ServerError", reason: "Overloaded", status: 529 }
       })
-      deepStrictEqual(
-        Schema.decodeSync(ProviderError.CallError)(Schema.encodeSync(ProviderError.CallError)(error)),
-        error
-      )
+      const encoded = yield* Schema.encode(ProviderError.CallError)(error)
+      deepStrictEqual(yield* Schema.decode(ProviderError.CallError)(encoded), error)
     }))
 
   it.effect("gives the time that is left at each rejection, and names the provider it was asked for", () =>

@@ -281,9 +281,7 @@ describe("schemas", () => {
 describe("in the error channel", () => {
   it.effect("an error is yielded, caught by its tag, and still an Error with a stack", () =>
     Effect.gen(function*() {
-      const caught = yield* Effect.gen(function*() {
-        return yield* rateLimited("2 seconds")
-      }).pipe(Effect.catchTag("RateLimited", (error) => Effect.succeed(error)))
+      const caught = yield* rateLimited("2 seconds").pipe(Effect.catchTag("RateLimited", Effect.succeed))
       assertInstanceOf(caught, Error)
       strictEqual(caught.name, "RateLimited")
       assertInclude(caught.stack, "ProviderError.test.ts")

@@ -177,8 +177,6 @@ export function layer<E, R>(
     throw new RangeError("LanguageModelFallback.layer: expected at least one model layer")
   }
   const [first, ...rest] = layers
-  // The diagnostic compares with the overloads, whose types say the same of the layers one by one.
-  // @effect-diagnostics-next-line missingLayerContext:off
   return Layer.flatMap(first, (context) => gathered([modelIn(context, 0)], rest, settings))
 }
 

@@ -499,8 +499,8 @@ describe("FaultServer", () => {
         yield* server.awaitAttempt((attempt) => attempt.id === "req_2" && attempt.end !== undefined)
 
         const log = yield* control(server, "GET", "/__attempts")
-        const decode = Schema.decodeUnknownSync(Schema.parseJson(Schema.Array(FaultServer.Attempt)))
-        deepStrictEqual(decode(log.text), yield* server.attempts)
+        const decode = Schema.decodeUnknown(Schema.parseJson(Schema.Array(FaultServer.Attempt)))
+        deepStrictEqual(yield* decode(log.text), yield* server.attempts)
         deepStrictEqual((yield* server.attempts)[1]?.fault, Fault.slow("1 millis"))
 
         strictEqual((yield* control(server, "DELETE", "/__faults")).status, 204)
