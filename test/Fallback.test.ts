@@ -454,6 +454,12 @@ describe("when every provider asked for a wait", () => {
       message: "429",
       reason: "QuotaExhausted",
       retryAfter: Duration.seconds(2)
+    }),
+    "a circuit that a bad key opened": new ProviderError.CircuitOpen({
+      message: "open",
+      circuit: "a",
+      retryAfter: Duration.seconds(2),
+      openedBy: { tag: "ClientError", reason: "Authentication", status: 401 }
     })
   }
   for (const [name, error] of Object.entries(incurable)) {

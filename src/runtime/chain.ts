@@ -65,10 +65,13 @@ const earliest = (moments: ReadonlyArray<bigint | undefined>): bigint | undefine
     undefined
   )
 
-/** When a provider that failed is worth asking again, by its own word: never, if retrying cannot cure it. */
+/** Can waiting cure it? Not a bad key, and not in the circuit that it opened either. */
+const isPassing = (error: CallError): boolean =>
+  error._tag === "CircuitOpen" ? error.openedBy?.tag !== "ClientError" : isRetryable(error)
+
+/** When a provider that failed is worth asking again, by its own word: never, if waiting cannot cure it. */
 const readyAgain = (error: CallError, now: bigint): bigint | undefined =>
-  error.retryAfter !== undefined && Duration.isFinite(error.retryAfter) &&
-    (error._tag === "CircuitOpen" || isRetryable(error))
+  error.retryAfter !== undefined && Duration.isFinite(error.retryAfter) && isPassing(error)
     ? now + BigInt(Math.ceil(Duration.toMillis(error.retryAfter) * 1e6))
     : undefined
 
