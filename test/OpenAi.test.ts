@@ -136,7 +136,7 @@ describe("sockets", () => {
       strictEqual(failures.length, 10_000)
       // Kept alive are the few that 20 requests at a time can use; a response left unread would hold a connection each.
       assertTrue((yield* server.openSockets) < 100)
-    }).pipe(Effect.provide(FetchHttpClient.layer)), 120_000)
+    }).pipe(Effect.provide(FetchHttpClient.layer)), 300_000)
 
   it.scopedLive("an interrupted call closes its own at once", () =>
     Effect.gen(function*() {

@@ -104,7 +104,7 @@ it.scopedLive("10,000 failing requests leave no connection behind", () =>
     })
     strictEqual((yield* server.attempts).length, 10_000)
     yield* server.awaitClosed
-  }).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.provide(NodeHttpClient.layerUndici)), 120_000)
+  }).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.provide(NodeHttpClient.layerUndici)), 300_000)
 
 describe("what the program sees", () => {
   it.scopedLive("a response that is an error is a response, and callError knows what it means", () =>
