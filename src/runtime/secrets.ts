@@ -9,6 +9,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Redacted from "effect/Redacted"
+import { locally } from "./bracket.js"
 
 /** Every header that carries a key at some provider. Source: the providers' API references. */
 export const SECRET_HEADERS: ReadonlyArray<string> = [
@@ -73,9 +74,6 @@ export const redactedRequest = (
 /** Has the client's own spans leave these headers out, too. */
 export const redactingHeaders = (
   secretHeaders: ReadonlyArray<string> = []
-): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> =>
-  Effect.locallyWith(Headers.currentRedactedNames, (names: ReadonlyArray<string | RegExp>) => [
-    ...names,
-    ...SECRET_HEADERS,
-    ...secretHeaders
-  ])
+) =>
+<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  locally(self, Headers.currentRedactedNames, (names) => [...names, ...SECRET_HEADERS, ...secretHeaders])
