@@ -147,6 +147,16 @@ export const ensure = <R>(context: Context.Context<R>): Context.Context<R> =>
 export const once = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => inContext(self, ensure)
 
 /**
+ * `derived`, for a context that is about to be provided anyway.
+ *
+ * @internal
+ */
+export const nth = (n: number) => <R>(context: Context.Context<R>): Context.Context<R> => {
+  const cell = Context.get(context, CurrentKey)
+  return cell === undefined && n === 1 ? context : Context.add(context, CurrentKey, (cell ?? cellOf(undefined)).nth(n))
+}
+
+/**
  * The key for the nth body that one logical call sends: the key itself for the first, `key-2` for the second, and for the
  * second body of the second `key-2-2`. For fallbacks and continuations.
  *
@@ -158,10 +168,5 @@ export const derived: {
   <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R>
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R> => {
   positiveCount("n", n)
-  return inContext(self, (context) => {
-    const cell = Context.get(context, CurrentKey)
-    return cell === undefined && n === 1
-      ? context
-      : Context.add(context, CurrentKey, (cell ?? cellOf(undefined)).nth(n))
-  })
+  return inContext(self, nth(n))
 })

@@ -147,11 +147,10 @@ export const ask = <S, A, E, R>(
         patience: left > 0 ? settings.patience : outer.patience,
         resumeAt: everyOtherWaits ? earliest([...others, outer.resumeAt]) : outer.resumeAt
       }
-      const answer: Either.Either<A, E> = yield* send(link.service).pipe(
-        // Every provider, and every new beginning, is sent another body.
-        IdempotencyKey.derived(link.position + round * links.length),
-        (asked) => inContext(asked, Context.add(Alternatives, alternatives)),
-        Effect.either
+      // Every provider, and every new beginning, is sent another body.
+      const keyed = IdempotencyKey.nth(link.position + round * links.length)
+      const answer: Either.Either<A, E> = yield* Effect.either(
+        inContext(send(link.service), (context) => keyed(Context.add(context, Alternatives, alternatives)))
       )
       if (Either.isRight(answer)) {
         return { link, left, answer: answer.right }

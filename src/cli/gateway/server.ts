@@ -109,13 +109,17 @@ const sent = (response: HttpServerResponse.HttpServerResponse) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const { body, headers, status } = response
     const answer = NodeHttpServerRequest.toServerResponse(request)
-    return body._tag !== "Uint8Array" || answer.destroyed ? Effect.succeed(response) : Effect.async<typeof response>(
-      (resume) => {
-        // Which comes after the last byte, and when the connection is lost.
-        answer.once("close", () => resume(Effect.succeed(response)))
-        answer.writeHead(status, headers).end(request.method === "HEAD" ? undefined : body.body)
+    return body._tag !== "Uint8Array" ? Effect.succeed(response) : Effect.async<typeof response>((resume) => {
+      const done = () => resume(Effect.succeed(response))
+      if (answer.destroyed) {
+        answer.end()
+        done()
+        return
       }
-    )
+      // Which comes after the last byte, and when the connection is lost.
+      answer.once("close", done)
+      answer.writeHead(status, headers).end(request.method === "HEAD" ? undefined : body.body)
+    })
   })
 
 /** Serves the app for as long as the scope is open, which closes when the server has stopped. */
