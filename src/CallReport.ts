@@ -17,6 +17,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
 import type { CallError, Target } from "./ProviderError.js"
+import { inContext } from "./runtime/bracket.js"
 
 /**
  * How an attempt or a call ended: `Success`, the tag of the error it failed with, `Interrupted`, `OtherError` (a typed
@@ -198,7 +199,17 @@ export class CurrentSinks extends Context.Reference<CurrentSinks>()(
 ) {}
 
 const withSink = <A, E, R>(self: Effect.Effect<A, E, R>, sink: Sink): Effect.Effect<A, E, R> =>
-  Effect.flatMap(CurrentSinks, (sinks) => Effect.provideService(self, CurrentSinks, [...sinks, sink]))
+  inContext(self, (context) => Context.add(context, CurrentSinks, [...Context.get(context, CurrentSinks), sink]))
+
+/**
+ * `observe` for a listener that only takes note: it makes no calls and cannot fail, so it needs no context of its own.
+ *
+ * @internal
+ */
+export const noting = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  listener: (event: Event) => void
+): Effect.Effect<A, E, R> => withSink(self, { emit: (event) => Effect.sync(() => listener(event)), opened: () => {} })
 
 /**
  * Calls `listener` with each event of the calls inside, as it happens and in the fiber of the call: a slow listener

@@ -14,6 +14,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import { inContext } from "./runtime/bracket.js"
 import { positiveCount } from "./runtime/options.js"
 
 /**
@@ -115,7 +116,7 @@ export const withKey: {
   if (!legal.test(key)) {
     throw new RangeError(`key: ${expected}`)
   }
-  return Effect.provideService(self, CurrentKey, cellOf(key))
+  return inContext(self, Context.add(CurrentKey, cellOf(key)))
 })
 
 /**
@@ -143,8 +144,17 @@ export const ensure = <R>(context: Context.Context<R>): Context.Context<R> =>
  * @since 0.1.0
  * @category combinators
  */
-export const once = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.mapInputContext(self, ensure)
+export const once = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => inContext(self, ensure)
+
+/**
+ * `derived`, for a context that is about to be provided anyway.
+ *
+ * @internal
+ */
+export const nth = (n: number) => <R>(context: Context.Context<R>): Context.Context<R> => {
+  const cell = Context.get(context, CurrentKey)
+  return cell === undefined && n === 1 ? context : Context.add(context, CurrentKey, (cell ?? cellOf(undefined)).nth(n))
+}
 
 /**
  * The key for the nth body that one logical call sends: the key itself for the first, `key-2` for the second, and for the
@@ -158,11 +168,5 @@ export const derived: {
   <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R>
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, n: number): Effect.Effect<A, E, R> => {
   positiveCount("n", n)
-  return Effect.flatMap(
-    CurrentKey,
-    (cell) =>
-      cell === undefined && n === 1
-        ? self
-        : Effect.provideService(self, CurrentKey, (cell ?? cellOf(undefined)).nth(n))
-  )
+  return inContext(self, nth(n))
 })

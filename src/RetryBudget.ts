@@ -27,6 +27,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type { Charge, Key, Rules } from "./internal/retryLedger.js"
 import { Ledger } from "./internal/retryLedger.js"
+import { inContext } from "./runtime/bracket.js"
 import { clockOf } from "./runtime/caller.js"
 import * as OptionsOf from "./runtime/options.js"
 
@@ -280,7 +281,7 @@ export const withKey: {
 } = dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> =>
-    Effect.mapInputContext(self, (context: Context.Context<R>) => {
+    inContext(self, (context) => {
       const keys = Context.get(context, CurrentKeys)
       return keys.includes(key)
         ? context
@@ -334,12 +335,7 @@ export const unsafeDeposit = <R>(
  * @category combinators
  */
 export const track = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.clockWith((clock) =>
-    Effect.mapInputContext(
-      self,
-      (context: Context.Context<R>) => unsafeDeposit(context, clock.unsafeCurrentTimeNanos())
-    )
-  )
+  Effect.clockWith((clock) => inContext(self, (context) => unsafeDeposit(context, clock.unsafeCurrentTimeNanos())))
 
 /**
  * May an extra attempt be made? If so it is charged to every key in force: a `"retry"` takes a token and counts for the

@@ -56,3 +56,28 @@ export const bracket = <A, E, R>(
         )
     )
   )
+
+/** `Effect.mapInputContext` in half the steps, for what is given something and still needs what it needed. */
+export const inContext = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  insideOf: (outside: Context.Context<R>) => Context.Context<R>
+): Effect.Effect<A, E, R> =>
+  Effect.contextWithEffect((outside: Context.Context<R>) => {
+    const inside = insideOf(outside)
+    return inside === outside ? self : bracket(self, { outside, inside, onExit: nothing })
+  })
+
+/** `Effect.locallyWith`, likewise. */
+export const locally = <A, E, R, V>(
+  self: Effect.Effect<A, E, R>,
+  ref: FiberRef.FiberRef<V>,
+  insideOf: (outside: V) => V
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      FiberRef.getAndUpdate(ref, insideOf),
+      (outside) => ending(restore(self), (exit) => Effect.zipRight(FiberRef.set(ref, outside), exit))
+    )
+  )
+
+const nothing = (): Effect.Effect<void> => Effect.void

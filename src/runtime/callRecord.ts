@@ -241,7 +241,7 @@ export const emit = (call: OpenCall, event: () => Event): Effect.Effect<void> =>
     return Effect.void
   }
   const happened = event()
-  return Effect.forEach(call.sinks, (sink) => sink.emit(happened), { discard: true })
+  return call.sinks.map((sink) => sink.emit(happened)).reduce(both)
 }
 
 /** Writes the line of the attempt that failed last, now that it is known what becomes of it. */

@@ -7,6 +7,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -20,6 +21,7 @@ import { isFallbackable, isRetryable, wasSent } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { AlternativesLeft } from "./alternatives.js"
 import { Alternatives } from "./alternatives.js"
+import { inContext } from "./bracket.js"
 import * as OptionsOf from "./options.js"
 import { denied, fellBack, insideAttempt, waiting } from "./recorder.js"
 
@@ -143,15 +145,15 @@ export const ask = <S, A, E, R>(
       const left = links.length - link.position
       const others = links.filter((other) => other !== link).map((other) => other.readyAt)
       const everyOtherWaits = left === 0 && !resumed && others.every((readyAt) => readyAt !== undefined)
-      const answer: Either.Either<A, E> = yield* send(link.service).pipe(
-        // Every provider, and every new beginning, is sent another body.
-        IdempotencyKey.derived(link.position + round * links.length),
-        Effect.provideService(Alternatives, {
-          left: left + outer.left,
-          patience: left > 0 ? settings.patience : outer.patience,
-          resumeAt: everyOtherWaits ? earliest([...others, outer.resumeAt]) : outer.resumeAt
-        }),
-        Effect.either
+      const alternatives = {
+        left: left + outer.left,
+        patience: left > 0 ? settings.patience : outer.patience,
+        resumeAt: everyOtherWaits ? earliest([...others, outer.resumeAt]) : outer.resumeAt
+      }
+      // Every provider, and every new beginning, is sent another body.
+      const keyed = IdempotencyKey.nth(link.position + round * links.length)
+      const answer: Either.Either<A, E> = yield* Effect.either(
+        inContext(send(link.service), (context) => keyed(Context.add(context, Alternatives, alternatives)))
       )
       if (Either.isRight(answer)) {
         return { link, left, answer: answer.right }

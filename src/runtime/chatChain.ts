@@ -42,8 +42,9 @@ export const askChat = <A>(
   const skipped = question.round === 0
     ? services.filter((service) => !candidates.some((candidate) => candidate.service === service))
     : []
-  return Effect.zipRight(
+  const asked = ask({ ...question, candidates, callErrorOf: Effect.succeed })
+  return skipped.length === 0 ? asked : Effect.zipRight(
     Effect.forEach(skipped, (service) => denied("unsupported", targetOf(service, request)), { discard: true }),
-    ask({ ...question, candidates, callErrorOf: Effect.succeed })
+    asked
   )
 }

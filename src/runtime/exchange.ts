@@ -19,6 +19,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatChunk } from "../ChatProvider.js"
 import * as ProviderError from "../ProviderError.js"
+import { locally } from "./bracket.js"
 import type { FrameReader } from "./eventStream.js"
 import { chunksOf } from "./eventStream.js"
 import type { Pull } from "./lease.js"
@@ -114,6 +115,8 @@ const read = (
       : yield* Effect.fail(inBand)
   })
 
+const always = () => true
+
 /**
  * Sends the request once. The client's own span is left out: it would hold the failed request, and with it the prompt.
  * So the request carries the `traceparent` of the attempt's.
@@ -124,7 +127,7 @@ const send = <R>(
   target: ProviderError.Target
 ) =>
   Effect.zipRight(sending(request.url), propagated(request)).pipe(
-    Effect.flatMap((request) => client.pipe(HttpClient.withTracerDisabledWhen(() => true)).execute(request)),
+    Effect.flatMap((request) => locally(client.execute(request), HttpClient.currentTracerDisabledWhen, () => always)),
     Effect.mapError((error) => transportError(error, target)),
     Effect.flatMap((response) => accept(response, target))
   )

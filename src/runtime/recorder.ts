@@ -17,7 +17,7 @@ import * as IdempotencyKey from "../IdempotencyKey.js"
 import { Activity } from "../internal/activity.js"
 import type { Target } from "../ProviderError.js"
 import { attemptAround, end, endAttempt, openAttempt, recordAttempt, startAttempt } from "./attempts.js"
-import { atEnd } from "./bracket.js"
+import { atEnd, inContext } from "./bracket.js"
 import { clockOf } from "./caller.js"
 import type { OpenAttempt } from "./callRecord.js"
 import { CurrentCall } from "./callRecord.js"
@@ -59,7 +59,7 @@ const fill = <A, E, R>(
 
 /** The effect sends the request that the attempt is. */
 const sendIn = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Effect.Effect<A, E, R> =>
-  Effect.mapInputContext(self, (context: Context.Context<R>) => {
+  inContext(self, (context) => {
     // A policy outside of any chat opened no span.
     attempt.span ??= attemptSpan(context)
     return withAttemptSpan(Context.add(context, CurrentRequest, attempt), attempt.span)
@@ -108,7 +108,7 @@ const sendCounted = <A, E, R>(
 ): Effect.Effect<Pull<A, E>, E, R> => {
   attempt.activity = activity
   return Effect.map(
-    Effect.provideService(sendIn(open, attempt), CurrentActivity, activity),
+    inContext(sendIn(open, attempt), Context.add(CurrentActivity, activity)),
     (pull) => counted(pull, isOutput, activity)
   )
 }

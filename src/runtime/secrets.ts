@@ -10,6 +10,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Redacted from "effect/Redacted"
+import { locally } from "./bracket.js"
 
 /** Every header that carries a key at some provider. Source: the providers' API references. */
 export const SECRET_HEADERS: ReadonlyArray<string> = [
@@ -74,18 +75,17 @@ export const redactedRequest = (
 /** Has the client's own spans leave these headers out, too. */
 export const redactingHeaders = (
   secretHeaders: ReadonlyArray<string> = []
-): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> =>
-  Effect.locallyWith(Headers.currentRedactedNames, (names: ReadonlyArray<string | RegExp>) => [
-    ...names,
-    ...SECRET_HEADERS,
-    ...secretHeaders
-  ])
+) =>
+<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  locally(self, Headers.currentRedactedNames, (names) => [...names, ...SECRET_HEADERS, ...secretHeaders])
 
 const hasKeyInUrl = ({ url, urlParams }: HttpClientRequest.HttpClientRequest): boolean =>
   redactedUrl(url) !== url || urlParams.some(([name]) => isSecretParameter(name))
 
 /** Has the client make no span of a request with a key in its URL, which the span would say as it is. */
-export const withoutSpansOfKeys: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.locallyWith(
-  HttpClient.currentTracerDisabledWhen,
-  (isDisabled) => (request) => isDisabled(request) || hasKeyInUrl(request)
-)
+export const withoutSpansOfKeys = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  locally(
+    self,
+    HttpClient.currentTracerDisabledWhen,
+    (isDisabled) => (request) => isDisabled(request) || hasKeyInUrl(request)
+  )

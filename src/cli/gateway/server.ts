@@ -11,8 +11,10 @@
  * expect that offer HTTP/2 with every request, as Java's does.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import type * as HttpApp from "@effect/platform/HttpApp"
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -99,6 +101,27 @@ const closingConnections = (server: Http.Server) => {
   }
 }
 
+/**
+ * Sends an answer that is there as a whole, and waits until nothing is left to be done for it. The platform's own handler
+ * waits for the last byte to be sent, which never happens when the client goes away before, and the request never ends.
+ */
+const sent = (response: HttpServerResponse.HttpServerResponse) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const { body, headers, status } = response
+    const answer = NodeHttpServerRequest.toServerResponse(request)
+    return body._tag !== "Uint8Array" ? Effect.succeed(response) : Effect.async<typeof response>((resume) => {
+      const done = () => resume(Effect.succeed(response))
+      if (answer.destroyed) {
+        answer.end()
+        done()
+        return
+      }
+      // Which comes after the last byte, and when the connection is lost.
+      answer.once("close", done)
+      answer.writeHead(status, headers).end(request.method === "HEAD" ? undefined : body.body)
+    })
+  })
+
 /** Serves the app for as long as the scope is open, which closes when the server has stopped. */
 export const serve = <R>(
   app: HttpApp.Default<never, R>,
@@ -123,6 +146,7 @@ export const serve = <R>(
     const handler = yield* NodeHttpServer.makeHandler(
       Effect.withFiberRuntime((fiber) => FiberSet.add(handlers, fiber)).pipe(
         Effect.zipRight(app),
+        Effect.flatMap(sent),
         // Which a handled app is not by itself, so a client that goes away would cancel nothing.
         Effect.interruptible
       )

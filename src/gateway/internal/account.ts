@@ -7,6 +7,8 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as CallReport from "../../CallReport.js"
@@ -35,7 +37,7 @@ export class Account {
 
   /** Notes what happens in the effect, and in what it hands on. */
   readonly keep = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    CallReport.observe(self, (event) => Effect.sync(() => this.note(event)))
+    CallReport.noting(self, (event) => this.note(event))
 
   private note(event: CallReport.Event): void {
     switch (event._tag) {
@@ -87,21 +89,25 @@ export class Account {
     isRoutine: boolean
   ): Effect.Effect<void, never, Scope.Scope> =>
     Effect.gen(this, function*() {
+      const level = isRoutine ? LogLevel.Debug : LogLevel.Info
       const begun = yield* Clock.currentTimeNanos
       const trace = Option.match(yield* Effect.option(Effect.currentParentSpan), {
         onNone: () => ({}),
         onSome: ({ traceId }) => ({ traceId })
       })
       yield* Effect.addFinalizer(() =>
-        Effect.flatMap(Clock.currentTimeNanos, (ended) =>
-          (isRoutine ? Effect.logDebug("request") : Effect.logInfo("request")).pipe(
-            Effect.annotateLogs({
-              ...request,
-              ...this.line,
-              ...trace,
-              durationMs: Math.round(Number(ended - begun) / 1e6)
-            })
-          ))
+        Effect.flatMap(FiberRef.get(FiberRef.currentMinimumLogLevel), (least) =>
+          LogLevel.lessThan(level, least) ?
+            Effect.void :
+            Effect.flatMap(Clock.currentTimeNanos, (ended) =>
+              Effect.logWithLevel(level, "request").pipe(
+                Effect.annotateLogs({
+                  ...request,
+                  ...this.line,
+                  ...trace,
+                  durationMs: Math.round(Number(ended - begun) / 1e6)
+                })
+              )))
       )
     })
 }

@@ -4,13 +4,16 @@
  * Each step can refuse it, the cheap ones first: who sent it, what it says it is, how long it is, whether it can be read,
  * and whether there is such a model. What is refused here was never sent to anybody.
  */
+import { Size } from "@effect/platform/FileSystem"
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { isObject, parseJson } from "../../internal/json.js"
+import { inContext } from "../../runtime/bracket.js"
 import type { GatewayConfig } from "../GatewayConfig.js"
 import type { Account } from "./account.js"
 import type { Client } from "./clients.js"
@@ -46,6 +49,8 @@ export interface House {
 /** In bytes: room for the images that providers take in one request. */
 const MAX_BODY = 32 * 1024 * 1024
 
+const maxBody = Option.some(Size(MAX_BODY))
+
 const tooLarge = invalid(
   413,
   "request_too_large",
@@ -73,8 +78,7 @@ const bodyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Bod
   if (length > MAX_BODY) {
     return Effect.fail(tooLarge)
   }
-  return request.text.pipe(
-    HttpIncomingMessage.withMaxBodySize(Option.some(MAX_BODY)),
+  return inContext(request.text, Context.add(HttpIncomingMessage.MaxBodySize, maxBody)).pipe(
     // A body that breaks off has nobody left to be told.
     Effect.mapError(() => tooLarge),
     Effect.flatMap((text) => {

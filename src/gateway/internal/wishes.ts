@@ -5,11 +5,13 @@
  * its own.
  */
 import type * as Headers from "@effect/platform/Headers"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as IdempotencyKey from "../../IdempotencyKey.js"
 import * as RetryBudget from "../../RetryBudget.js"
+import { inContext } from "../../runtime/bracket.js"
 import type { Client } from "./clients.js"
 import type { Refusal } from "./refusals.js"
 import { invalid } from "./refusals.js"
@@ -53,6 +55,6 @@ export const granted =
       budgetKey === undefined ? self : RetryBudget.withKey(self, `${name}:${budgetKey}`),
       name
     )
-    const paid = budget === undefined ? charged : Effect.provideService(charged, RetryBudget.CurrentBudget, budget)
+    const paid = budget === undefined ? charged : inContext(charged, Context.add(RetryBudget.CurrentBudget, budget))
     return idempotencyKey === undefined ? paid : IdempotencyKey.withKey(paid, `${name}:${idempotencyKey}`)
   }

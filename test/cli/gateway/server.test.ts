@@ -92,6 +92,21 @@ const exchange = (port: number, sent: string): Effect.Effect<string> =>
   })
 
 describe("the server", () => {
+  it.live("ends a request whose client goes away while its answer is on the way", () =>
+    Effect.gen(function*() {
+      const ended = yield* Deferred.make<void>()
+      const app = Effect.as(
+        Effect.addFinalizer(() => Deferred.succeed(ended, undefined)),
+        // More than a connection holds that nobody reads.
+        HttpServerResponse.uint8Array(new Uint8Array(64 * 1024 * 1024))
+      )
+      const { port, stop } = yield* start(app)
+      const socket = Net.connect(port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+      socket.once("data", () => socket.destroy())
+      yield* Deferred.await(ended)
+      yield* stop
+    }).pipe(Effect.scoped))
+
   it.live("gives a request that runs its answer when it stops, and takes no new one", () =>
     Effect.gen(function*() {
       const { answer, app, asked } = yield* makeApp
