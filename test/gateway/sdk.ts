@@ -25,10 +25,10 @@ export const thrown = <A>(
 /** What a stream said until its end, and what the SDK threw at that, if it did. */
 export interface Read<Event> {
   readonly events: ReadonlyArray<Event>
-  readonly error: InstanceType<typeof OpenAI.APIError> | undefined
+  readonly error: Error | undefined
 }
 
-/** Reads a stream to its end, or to that of the one who reads. */
+/** Reads a stream to its end. */
 export const readAll = <Event>(
   open: (signal: AbortSignal) => PromiseLike<AsyncIterable<Event>>
 ): Effect.Effect<Read<Event>> =>
@@ -41,12 +41,7 @@ export const readAll = <Event>(
     }).pipe(
       Effect.match({
         onSuccess: () => undefined,
-        onFailure: (error) => {
-          if (error instanceof OpenAI.APIError) {
-            return error
-          }
-          throw error
-        }
+        onFailure: (error) => error instanceof Error ? error : new Error(String(error))
       }),
       Effect.map((error) => ({ events, error }))
     )
@@ -60,6 +55,8 @@ export const chatText = ({ events }: Read<OpenAI.ChatCompletionChunk>): string =
 export const responseText = ({ events }: Read<OpenAI.Responses.ResponseStreamEvent>): string =>
   events.map((event) => event.type === "response.output_text.delta" ? event.delta : "").join("")
 
-/** The class of an error of the SDK by its name, with the status and the code. */
-export const shown = (error: InstanceType<typeof OpenAI.APIError>): string =>
-  [error.constructor.name, error.status, error.code].filter(Predicate.isNotNullable).join(" ")
+/** The class of an error by its name, with the status and the code. */
+export const shown = (error: Error): string =>
+  [error.constructor.name, ...error instanceof OpenAI.APIError ? [error.status, error.code] : []]
+    .filter(Predicate.isNotNullable)
+    .join(" ")
