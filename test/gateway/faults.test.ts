@@ -151,9 +151,19 @@ const rows = [
 const isAffordable = (one: Case) =>
   (one.mishap !== "endless line" || one.strikes === "once") && (one.strikes !== "everywhere" || !isAboutTime(one))
 
+/** Which Responses alone have. */
+const nestedErrors = [{ mishap: "nested error", after: 0 }, { mishap: "nested error", after: 4 }] as const
+
 const trialsOf = (way: Way, mode: Mode): ReadonlyArray<Trial> =>
   rows
-    .flatMap((row) => mishaps.map((mishap): Case => ({ format: ways[way].format, mode, ...row, ...mishap })))
+    .flatMap((row) =>
+      [...mishaps, ...way === "of Responses" ? nestedErrors : []].map((mishap): Case => ({
+        format: ways[way].format,
+        mode,
+        ...row,
+        ...mishap
+      }))
+    )
     .filter(isAffordable)
     .map((one, place) => ({ ...one, way, name: `${place}` }))
 
