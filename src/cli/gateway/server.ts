@@ -72,6 +72,26 @@ const listen = (server: Http.Server, address: Address): Effect.Effect<Address, L
     })
   })
 
+/**
+ * An answer that calls back when it has ended, and when it never will, since its connection is lost. By itself Node calls
+ * back in the first case alone, so whoever waits for it, with all that a request holds, would wait for ever.
+ */
+class Answer extends Http.ServerResponse {
+  override end(...args: ReadonlyArray<unknown>): this {
+    const [body] = args
+    const done = args.at(-1)
+    if (typeof done === "function") {
+      const tell = () => void done()
+      if (this.destroyed) {
+        queueMicrotask(tell)
+      } else {
+        this.once("close", tell)
+      }
+    }
+    return super.end(typeof body === "function" ? undefined : body)
+  }
+}
+
 /** The answers under way, each of which closes its connection once the server stops. */
 const closingConnections = (server: Http.Server) => {
   const underWay = new Set<Http.ServerResponse>()
@@ -111,6 +131,7 @@ export const serve = <R>(
   Effect.gen(function*() {
     const { headers, request } = options.patience ?? { headers: 10_000, request: 30_000 }
     const server = Http.createServer({
+      ServerResponse: Answer,
       headersTimeout: headers,
       requestTimeout: request,
       keepAliveTimeout: KEEP_ALIVE,
