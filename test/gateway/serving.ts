@@ -133,3 +133,36 @@ const ErrorBody = Schema.parseJson(Schema.Struct({
 /** The error of an answer, which has OpenAI's shape to the last field. */
 export const errorOf = ({ text }: Pick<Answer, "text">) =>
   Schema.decodeUnknownSync(ErrorBody, { onExcessProperty: "error" })(text).error
+
+/** Sends this as JSON, and gives the answer as soon as it has begun: to be read, or not. Hangs up with the scope. */
+export const open = (
+  { port }: Pick<Serving, "port">,
+  path: string,
+  body: unknown,
+  headers: Http.OutgoingHttpHeaders = {}
+): Effect.Effect<Http.IncomingMessage, never, Scope.Scope> =>
+  Effect.flatMap(
+    Effect.acquireRelease(
+      Effect.sync(() =>
+        Http.request({
+          host: "127.0.0.1",
+          port,
+          path,
+          method: "POST",
+          agent: false,
+          headers: { "content-type": "application/json", ...headers }
+        })
+      ),
+      (request) => Effect.sync(() => request.destroy())
+    ),
+    (request) =>
+      Effect.async((resume) => {
+        // Who hangs up is told so by an error.
+        request.on("error", () => {})
+        request.on("response", (response) => {
+          response.on("error", () => {})
+          resume(Effect.succeed(response))
+        })
+        request.end(JSON.stringify(body))
+      })
+  )

@@ -73,22 +73,18 @@ const listen = (server: Http.Server, address: Address): Effect.Effect<Address, L
   })
 
 /**
- * An answer that calls back when it has ended, and when it never will, since its connection is lost. By itself Node calls
- * back in the first case alone, so whoever waits for it, with all that a request holds, would wait for ever.
+ * An answer that calls back when it has ended, and when it never will, since its connection is lost just then. By itself
+ * Node calls back in the first case alone, and whoever waits for it, with all that a request holds, would wait for ever.
  */
 class Answer extends Http.ServerResponse {
   override end(...args: ReadonlyArray<unknown>): this {
     const [body] = args
     const done = args.at(-1)
     if (typeof done === "function") {
-      const tell = () => void done()
-      if (this.destroyed) {
-        queueMicrotask(tell)
-      } else {
-        this.once("close", tell)
-      }
+      // Which follows in either case.
+      this.once("close", () => void done())
     }
-    return super.end(typeof body === "function" ? undefined : body)
+    return super.end(body === done ? undefined : body)
   }
 }
 
