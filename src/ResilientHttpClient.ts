@@ -28,6 +28,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
@@ -106,17 +107,20 @@ const forgotten = new FinalizationRegistry((end: () => void) => end())
 /** The options of this client alone. */
 interface Own {
   readonly targetOf: (request: HttpClientRequest.HttpClientRequest) => Target
+  /** Under which key the retries are paid, besides those in force. */
+  readonly payerOf: (target: Target) => string | undefined
   readonly idempotencyKey: boolean
 }
 
 const ownOf = ({ idempotencyKey = true, keyOf = originOf }: Options): Own => ({
   targetOf: (request) => ({ provider: keyOf(request) }),
+  payerOf: ({ provider = "unknown" }) => provider,
   idempotencyKey
 })
 
 const transformer = (
   { protectCall, settings }: ReturnType<typeof Resilience.unsafeBuild>,
-  { idempotencyKey, targetOf }: Own
+  { idempotencyKey, payerOf, targetOf }: Own
 ): Transformer => {
   const execute = <R>(
     send: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>,
@@ -125,6 +129,7 @@ const transformer = (
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) => {
         const target = targetOf(request)
+        const payer = payerOf(target)
         const lease = new Lease(scope)
         const end = (exit: Exit.Exit<unknown, unknown>) => Effect.zipRight(lease.end(exit), Scope.close(scope, exit))
         const attempt = httpAttempt(send, target, scope, settings.idle)
@@ -133,7 +138,7 @@ const transformer = (
           bounds: bodyBounds(settings),
           lasting: { lease, close: ({ events }) => events?.close ?? Effect.void }
         })).pipe(
-          RetryBudget.withKey(target.provider ?? "unknown"),
+          payer === undefined ? identity : RetryBudget.withKey(payer),
           Effect.matchCauseEffect({
             onFailure: (cause) => Effect.zipRight(end(Exit.failCause(cause)), Effect.failCause(cause)),
             onSuccess: ({ events, response }) => {
@@ -178,14 +183,14 @@ export const make = (options: Options = {}): Effect.Effect<Transformer> =>
   Effect.map(Resilience.built(options), (built) => transformer(built, ownOf(options)))
 
 /**
- * `make` for requests that all go to one model.
+ * `make` for requests that all go to one model. Their retries are paid as those of its layer: under no key of its own.
  *
  * @internal
  */
 export const makeFor = (target: Target, options: Resilience.Options): Effect.Effect<Transformer> =>
   Effect.map(
     Resilience.built(options),
-    (built) => transformer(built, { targetOf: () => target, idempotencyKey: true })
+    (built) => transformer(built, { targetOf: () => target, payerOf: () => undefined, idempotencyKey: true })
   )
 
 /**

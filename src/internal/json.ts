@@ -21,6 +21,27 @@ export const parseJson = (text: string): { readonly value: unknown } | undefined
   }
 }
 
+const isNested = (value: unknown): value is object => typeof value === "object" && value !== null
+
+/**
+ * Has the value more than so many levels? What writes or walks it by recursion ends with the stack, so this goes level by
+ * level.
+ */
+export const isDeeper = (value: unknown, levels: number): boolean => {
+  let level: Array<object> = isNested(value) ? [value] : []
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth === levels) return true
+    const next: Array<object> = []
+    for (const part of level) {
+      for (const inner of Object.values(part)) {
+        if (isNested(inner)) next.push(inner)
+      }
+    }
+    level = next
+  }
+  return false
+}
+
 /** What may come next: `first…` stands right after an opening bracket, where the closing one may come too. */
 type State = "value" | "firstValue" | "key" | "firstKey" | "colon" | "next" | "end"
 

@@ -130,6 +130,7 @@ export const Attempt = Schema.Struct({
   path: Schema.String,
   headers: Schema.Record({ key: Schema.String, value: Schema.String }),
   bodyLength: Schema.Number,
+  body: Schema.optional(Schema.String),
   model: Schema.optional(Schema.String),
   fault: Schema.optional(Fault.Behaviour),
   status: Schema.optional(Schema.Number),
@@ -189,6 +190,8 @@ export interface Options {
   readonly maxAttempts?: number | undefined
   /** Replace API keys, tokens and cookies in the log; true by default. */
   readonly redact?: boolean | undefined
+  /** Keep the text of each request in the log, to see what was asked; false by default, for it is all in memory. */
+  readonly keepBodies?: boolean | undefined
   /**
    * Let clients keep connections for their next request. False by default: every request has its own connection, so an
    * open one is a request in flight, and `openSockets` says what a client forgot to close.
@@ -311,6 +314,7 @@ export const make = (settings: Options = {}): Effect.Effect<Service, ListenError
         log,
         route: Router.make({ scripts, attempts: () => encodeAttempts(log.all()), reset }),
         redact: settings.redact ?? true,
+        keepBodies: settings.keepBodies ?? false,
         maxBodyBytes,
         isClosing: () => closing
       }),

@@ -2,6 +2,7 @@ import { describe, it } from "@effect/vitest"
 import { strictEqual } from "@effect/vitest/utils"
 import { FastCheck } from "effect"
 import { classifyUnreadable } from "../../src/internal/classify.js"
+import { isDeeper, parseJson } from "../../src/internal/json.js"
 
 describe("classifyUnreadable", () => {
   const bodies: ReadonlyArray<readonly [string, "Malformed" | "Truncated"]> = [
@@ -55,4 +56,23 @@ describe("classifyUnreadable", () => {
     strictEqual(classifyUnreadable("[".repeat(1_000_000)), "Truncated")
     strictEqual(classifyUnreadable(`{"a":"${"\\\"".repeat(500_000)}`), "Truncated")
   })
+})
+
+describe("isDeeper", () => {
+  const counted: ReadonlyArray<readonly [json: string, levels: number]> = [
+    ["null", 0],
+    ["1", 0],
+    [`"[[[["`, 0],
+    ["{}", 1],
+    ["[1,[2],{}]", 2],
+    [`{"a":1,"b":{"c":[null,{"d":[]}]}}`, 5],
+    ["[".repeat(100_000) + "]".repeat(100_000), 100_000]
+  ]
+  for (const [json, levels] of counted) {
+    it(`counts ${levels} levels in ${json.slice(0, 40)}`, () => {
+      const value = parseJson(json)?.value
+      strictEqual(isDeeper(value, levels), false)
+      strictEqual(levels > 0 && isDeeper(value, levels - 1), levels > 0)
+    })
+  }
 })

@@ -38,7 +38,7 @@ export interface Outcome {
 }
 
 export const content = "One two three four five six seven eight."
-const begun = "One two three four"
+export const begun = "One two three four"
 
 export const isAboutTime = ({ mishap }: Pick<Case, "mishap">): boolean =>
   ["stall", "pings", "silence", "slow within the limit", "slow beyond the limit", "no done, open"].includes(mishap)

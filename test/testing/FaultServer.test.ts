@@ -584,6 +584,23 @@ describe("FaultServer", () => {
         assertInclude(attempt?.path, "key=sk-3")
       }))
 
+    it.scopedLive("keeps what was sent with `keepBodies: true` alone", () =>
+      Effect.forEach([false, true], (keepBodies) =>
+        Effect.gen(function*() {
+          const server = yield* FaultServer.make({ keepBodies })
+          yield* see((signal) =>
+            fetch(`${server.url}/v1/chat/completions`, { method: "POST", body: `{"model":1}`, signal })
+          )
+          yield* ask(server, "gpt-4o")
+          const bodies = (yield* server.attempts).map(({ body }) => body)
+          deepStrictEqual(
+            bodies,
+            keepBodies
+              ? [`{"model":1}`, `{"model":"gpt-4o","messages":[{"role":"user","content":"the secret prompt"}]}`]
+              : [undefined, undefined]
+          )
+        })))
+
     it.scopedLive("keeps the newest `maxAttempts`", () =>
       Effect.gen(function*() {
         const server = yield* FaultServer.make({ maxAttempts: 2 })

@@ -11,10 +11,8 @@
  * expect that offer HTTP/2 with every request, as Java's does.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import type * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -74,6 +72,26 @@ const listen = (server: Http.Server, address: Address): Effect.Effect<Address, L
     })
   })
 
+/**
+ * An answer that calls back when it has ended, and when it never will, since its connection is lost just then. By itself
+ * Node calls back in the first case alone, and whoever waits for it, with all that a request holds, would wait for ever.
+ */
+class Answer extends Http.ServerResponse {
+  override end(...args: ReadonlyArray<unknown>): this {
+    const [body] = args
+    const done = args.at(-1)
+    if (typeof done === "function") {
+      // Which follows in either case, unless it has been.
+      if (this.closed) {
+        setImmediate(() => void done())
+      } else {
+        this.once("close", () => void done())
+      }
+    }
+    return super.end(body === done ? undefined : body)
+  }
+}
+
 /** The answers under way, each of which closes its connection once the server stops. */
 const closingConnections = (server: Http.Server) => {
   const underWay = new Set<Http.ServerResponse>()
@@ -101,27 +119,6 @@ const closingConnections = (server: Http.Server) => {
   }
 }
 
-/**
- * Sends an answer that is there as a whole, and waits until nothing is left to be done for it. The platform's own handler
- * waits for the last byte to be sent, which never happens when the client goes away before, and the request never ends.
- */
-const sent = (response: HttpServerResponse.HttpServerResponse) =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-    const { body, headers, status } = response
-    const answer = NodeHttpServerRequest.toServerResponse(request)
-    return body._tag !== "Uint8Array" ? Effect.succeed(response) : Effect.async<typeof response>((resume) => {
-      const done = () => resume(Effect.succeed(response))
-      if (answer.destroyed) {
-        answer.end()
-        done()
-        return
-      }
-      // Which comes after the last byte, and when the connection is lost.
-      answer.once("close", done)
-      answer.writeHead(status, headers).end(request.method === "HEAD" ? undefined : body.body)
-    })
-  })
-
 /** Serves the app for as long as the scope is open, which closes when the server has stopped. */
 export const serve = <R>(
   app: HttpApp.Default<never, R>,
@@ -134,6 +131,7 @@ export const serve = <R>(
   Effect.gen(function*() {
     const { headers, request } = options.patience ?? { headers: 10_000, request: 30_000 }
     const server = Http.createServer({
+      ServerResponse: Answer,
       headersTimeout: headers,
       requestTimeout: request,
       keepAliveTimeout: KEEP_ALIVE,
@@ -146,7 +144,6 @@ export const serve = <R>(
     const handler = yield* NodeHttpServer.makeHandler(
       Effect.withFiberRuntime((fiber) => FiberSet.add(handlers, fiber)).pipe(
         Effect.zipRight(app),
-        Effect.flatMap(sent),
         // Which a handled app is not by itself, so a client that goes away would cancel nothing.
         Effect.interruptible
       )

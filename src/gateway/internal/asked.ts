@@ -4,16 +4,14 @@
  * Each step can refuse it, the cheap ones first: who sent it, what it says it is, how long it is, whether it can be read,
  * and whether there is such a model. What is refused here was never sent to anybody.
  */
-import { Size } from "@effect/platform/FileSystem"
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { isObject, parseJson } from "../../internal/json.js"
-import { inContext } from "../../runtime/bracket.js"
+import * as Stream from "effect/Stream"
+import { isDeeper, isObject, parseJson } from "../../internal/json.js"
 import type { GatewayConfig } from "../GatewayConfig.js"
 import type { Account } from "./account.js"
 import type { Client } from "./clients.js"
@@ -49,13 +47,17 @@ export interface House {
 /** In bytes: room for the images that providers take in one request. */
 const MAX_BODY = 32 * 1024 * 1024
 
-const maxBody = Option.some(Size(MAX_BODY))
+/** Far from what a schema of tools needs, and from what the stack takes. */
+const MAX_DEPTH = 256
 
 const tooLarge = invalid(
   413,
   "request_too_large",
   "The body is larger than 32 MiB, which is the most this gateway takes."
 )
+
+/** Which nobody is left to be told. */
+const brokenOff = invalid(400, "incomplete_request", "The request ended before its body.")
 
 /** Who sent it. */
 export const clientOf = (
@@ -70,21 +72,50 @@ export const clientOf = (
 
 const isJson = (contentType: string | undefined): boolean => /^application\/json *(;|$)/i.test(contentType ?? "")
 
+/**
+ * A text whose length was not told. What is too much of it is read as well, or the client would find its connection closed
+ * in the place of an answer; how long that may take is for the server.
+ */
+const unmeasured = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, Refusal> =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let length = 0
+    let text = ""
+    return request.stream.pipe(
+      Stream.runForEach((bytes) =>
+        Effect.sync(() => {
+          length += bytes.length
+          text = length > MAX_BODY ? "" : text + decoder.decode(bytes, { stream: true })
+        })
+      ),
+      Effect.mapError(() => brokenOff),
+      Effect.flatMap(() => length > MAX_BODY ? Effect.fail(tooLarge) : Effect.succeed(text + decoder.decode()))
+    )
+  })
+
+const textOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, Refusal> => {
+  const length = request.headers["content-length"]
+  return length === undefined
+    ? unmeasured(request)
+    : Number(length) > MAX_BODY
+    ? Effect.fail(tooLarge)
+    : request.text.pipe(
+      HttpIncomingMessage.withMaxBodySize(Option.some(MAX_BODY)),
+      Effect.mapError(() => brokenOff)
+    )
+}
+
 const bodyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Body, Refusal> => {
   if (!isJson(request.headers["content-type"])) {
     return Effect.fail(invalid(415, "unsupported_media_type", "Send the request as application/json."))
   }
-  const length = Number(request.headers["content-length"] ?? 0)
-  if (length > MAX_BODY) {
-    return Effect.fail(tooLarge)
-  }
-  return inContext(request.text, Context.add(HttpIncomingMessage.MaxBodySize, maxBody)).pipe(
-    // A body that breaks off has nobody left to be told.
-    Effect.mapError(() => tooLarge),
+  return textOf(request).pipe(
     Effect.flatMap((text) => {
       const body = parseJson(text)?.value
       return !isObject(body)
         ? Effect.fail(invalid(400, "invalid_json", "The body is no JSON object."))
+        : isDeeper(body, MAX_DEPTH)
+        ? Effect.fail(invalid(400, "invalid_json", `The body has more than ${MAX_DEPTH} levels.`))
         : typeof body.model !== "string"
         ? Effect.fail(invalid(400, "missing_required_parameter", "model: expected the name of a model.", "model"))
         : Effect.succeed({ ...body, model: body.model })

@@ -6,7 +6,9 @@
  * policies. The circuits are kept in one registry, so that models that share a provider learn from each other.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,9 +19,11 @@ import { ChatProvider } from "../../ChatProvider.js"
 import * as CircuitBreaker from "../../CircuitBreaker.js"
 import * as Fallback from "../../Fallback.js"
 import * as OpenAi from "../../OpenAi.js"
+import * as ProviderError from "../../ProviderError.js"
 import * as Resilience from "../../Resilience.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
 import * as Endpoint from "../../runtime/endpoint.js"
+import { brokenBody } from "../../runtime/httpAttempt.js"
 import type { GatewayConfig, Model, OpenAiProvider, Provider, Target } from "../GatewayConfig.js"
 
 /** What is passed on as it is, to providers of the same protocol. */
@@ -72,6 +76,23 @@ const endpointOf = ({ apiKey, baseUrl, headers, query }: OpenAiProvider, path: s
     optionHeaders: [{ option: "apiKey", name: "authorization", prefix: "Bearer ", value: apiKey }]
   })
 
+const isApiAnswer = ({ headers, status }: HttpClientResponse.HttpClientResponse): boolean =>
+  status >= 400 || status < 300 && /\bjson\b|\btext\/event-stream\b/.test(headers["content-type"] ?? "")
+
+/** Whatever else is answered with success, such as the page of a proxy, is a failure for the policies above. */
+const withApiAnswers = (client: HttpClient.HttpClient, target: Target): HttpClient.HttpClient =>
+  HttpClient.transformResponse(
+    client,
+    Effect.flatMap((response) =>
+      isApiAnswer(response)
+        ? Effect.succeed(response)
+        : Effect.flatMap(Effect.zip(response.text, Clock.currentTimeMillis), ([body, now]) => {
+          const { headers, status } = response
+          return brokenBody(response, ProviderError.fromResponse({ status, headers, body, now }, target))
+        })
+    )
+  )
+
 const upstreamOf = (
   target: Target,
   provider: OpenAiProvider,
@@ -79,7 +100,7 @@ const upstreamOf = (
 ): Effect.Effect<Upstream, never, HttpClient.HttpClient> =>
   Effect.zipWith(ResilientHttpClient.makeFor(target, resilience), HttpClient.HttpClient, (wrap, client) => ({
     target,
-    client: wrap(client),
+    client: wrap(withApiAnswers(client, target)),
     endpoints: { embeddings: endpointOf(provider, "embeddings"), responses: endpointOf(provider, "responses") }
   }))
 

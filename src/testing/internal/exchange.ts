@@ -37,12 +37,18 @@ const describe = (request: Http.IncomingMessage, redact: boolean) => {
   }
 }
 
+interface Body {
+  readonly length: number
+  /** Undefined when it was over the limit. */
+  readonly text: string | undefined
+}
+
 /**
  * The whole body. What is over the limit is read as well, so that the client gets to read its 413, but not kept. Never
  * ends when the client leaves early; the fiber is interrupted then.
  */
 const readBody = (request: Http.IncomingMessage, maxBytes: number) =>
-  Effect.async<{ readonly length: number; readonly text: string | undefined }>((resume) => {
+  Effect.async<Body>((resume) => {
     const chunks: Array<Buffer> = []
     let length = 0
     request.on("data", (chunk: Buffer) => {
@@ -59,7 +65,7 @@ const readBody = (request: Http.IncomingMessage, maxBytes: number) =>
 
 /** What is noted about a request on its way, and what its responses carry. */
 interface Observer {
-  readonly routed: (reply: Router.Reply, bodyLength: number) => void
+  readonly routed: (reply: Router.Reply, body: Body) => void
   readonly breaking: (how: End["how"]) => void
   readonly headers: Interpreter.Exchange["headers"]
 }
@@ -71,6 +77,7 @@ export const make = (server: {
   readonly log: AttemptLog
   readonly route: (request: Router.Request) => Router.Reply
   readonly redact: boolean
+  readonly keepBodies: boolean
   readonly maxBodyBytes: number
   readonly isClosing: () => boolean
 }): (request: Http.IncomingMessage, response: Http.ServerResponse) => Effect.Effect<void> => {
@@ -91,11 +98,12 @@ export const make = (server: {
       })
     })
     return {
-      routed: (reply, bodyLength) =>
-        log.update(
-          id,
-          reply.model === undefined ? { bodyLength } : { bodyLength, model: reply.model, fault: reply.behaviour }
-        ),
+      routed: ({ behaviour, model }, { length, text }) =>
+        log.update(id, {
+          bodyLength: length,
+          ...(server.keepBodies && text !== undefined ? { body: text } : {}),
+          ...(model === undefined ? {} : { model, fault: behaviour })
+        }),
       breaking: (how) => {
         broken = how
       },
@@ -122,7 +130,7 @@ export const make = (server: {
           body: body.text,
           time: clock.unsafeCurrentTimeMillis()
         })
-        observer.routed(reply, body.length)
+        observer.routed(reply, body)
         yield* Interpreter.perform(reply, { response, ...observer })
       }).pipe(
         // Such as a body that JSON cannot hold. A client left hanging would hide the mistake.

@@ -1,3 +1,4 @@
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { describe, it } from "@effect/vitest"
@@ -180,6 +181,19 @@ describe("the server", () => {
         yield* Fiber.interrupt(running)
         yield* Deferred.await(interrupted)
       }).pipe(Effect.scoped)))
+
+  it.live("is done with an answer whose connection is lost just then", () =>
+    Effect.gen(function*() {
+      const app = Effect.gen(function*() {
+        NodeHttpServerRequest.toServerResponse(yield* HttpServerRequest.HttpServerRequest).socket?.destroy()
+        return HttpServerResponse.text("too late")
+      })
+      const agent = yield* keepingAgent
+      const { port, stop } = yield* start(app, { grace: Duration.millis(50) })
+      strictEqual(yield* Effect.flip(get(port, "/now", agent)), "ECONNRESET")
+      const [took] = yield* Effect.timed(Effect.timeoutOption(Effect.disconnect(stop), "2 seconds"))
+      assertTrue(Duration.lessThan(took, "2 seconds"))
+    }).pipe(Effect.scoped))
 
   it.live("waits for slow headers and for slow bodies only so long", () =>
     Effect.gen(function*() {
