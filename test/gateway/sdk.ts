@@ -9,8 +9,8 @@ export const clientOf = ({ url }: Pick<Serving, "url">, options: { maxRetries?: 
   new OpenAI({ baseURL: `${url}/v1`, apiKey: CLIENT_KEY, maxRetries: 0, ...options })
 
 /** What the SDK gives, or what it throws. */
-export const call = <A>(ask: (signal: AbortSignal) => PromiseLike<A>): Effect.Effect<A, unknown> =>
-  Effect.tryPromise({ try: ask, catch: (thrown) => thrown })
+export const call = <A>(ask: (signal: AbortSignal) => PromiseLike<A>): Effect.Effect<A, Error> =>
+  Effect.tryPromise({ try: ask, catch: (thrown) => thrown instanceof Error ? thrown : new Error(String(thrown)) })
 
 /** The error that the SDK throws; anything else is not what was meant to happen. */
 export const thrown = <A>(
@@ -41,7 +41,7 @@ export const readAll = <Event>(
     }).pipe(
       Effect.match({
         onSuccess: () => undefined,
-        onFailure: (error) => error instanceof Error ? error : new Error(String(error))
+        onFailure: (error) => error
       }),
       Effect.map((error) => ({ events, error }))
     )

@@ -24,6 +24,7 @@ import * as Resilience from "../../Resilience.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
 import * as Endpoint from "../../runtime/endpoint.js"
 import { brokenBody } from "../../runtime/httpAttempt.js"
+import { propagated } from "../../runtime/spans.js"
 import type { GatewayConfig, Model, OpenAiProvider, Provider, Target } from "../GatewayConfig.js"
 
 /** What is passed on as it is, to providers of the same protocol. */
@@ -79,18 +80,22 @@ const endpointOf = ({ apiKey, baseUrl, headers, query }: OpenAiProvider, path: s
 const isApiAnswer = ({ headers, status }: HttpClientResponse.HttpClientResponse): boolean =>
   status >= 400 || status < 300 && /\bjson\b|\btext\/event-stream\b/.test(headers["content-type"] ?? "")
 
-/** Whatever else is answered with success, such as the page of a proxy, is a failure for the policies above. */
+/**
+ * Whatever else is answered with success, such as the page of a proxy, is a failure for the policies above. The client's
+ * own span is left out, as with the provider layers: if it failed, it would hold the request, and with it the prompt.
+ */
 const withApiAnswers = (client: HttpClient.HttpClient, target: Target): HttpClient.HttpClient =>
-  HttpClient.transformResponse(
-    client,
-    Effect.flatMap((response) =>
+  client.pipe(
+    HttpClient.withTracerDisabledWhen(() => true),
+    HttpClient.mapRequestEffect(propagated),
+    HttpClient.transformResponse(Effect.flatMap((response) =>
       isApiAnswer(response)
         ? Effect.succeed(response)
         : Effect.flatMap(Effect.zip(response.text, Clock.currentTimeMillis), ([body, now]) => {
           const { headers, status } = response
           return brokenBody(response, ProviderError.fromResponse({ status, headers, body, now }, target))
         })
-    )
+    ))
   )
 
 const upstreamOf = (
