@@ -107,8 +107,8 @@ const play = (trial: Trial, serving: Serving) =>
     return { seen, took }
   })
 
-/** Longer than a silence more, and than anything that is not waited for. */
-const LATE = 5000
+/** Longer than a silence more, and than anything that is not waited for, on however busy a machine. */
+const LATE = 10_000
 
 const check = (serving: Serving) => (trial: Trial) =>
   Effect.map(play(trial, serving), ({ seen, took }) => {
@@ -172,19 +172,19 @@ describe("a stream that goes wrong", () => {
     it.scopedLive(
       `${way}, falls over, or the SDK raises why it ended, behind what came`,
       () => checkAll(trialsOf(way, "fail")),
-      20_000
+      60_000
     )
   }
 
   it.scopedLive(
     "of Chat Completions is whole all the same if the policy says continue, as far as that can be",
     () => checkAll(trialsOf("of Chat Completions", "continue")),
-    20_000
+    60_000
   )
 
   it.scopedLive(
     "of Responses falls over, or the SDK raises why it ended, behind what came",
     () => checkAll(trialsOf("of Responses", "fail")),
-    20_000
+    60_000
   )
 })

@@ -250,22 +250,26 @@ const asStreams: Readonly<Record<string, Ask>> = {
 describe("the SDK raises as its own error", () => {
   for (const [what, { as, fault, reason = "", retryAfter }] of Object.entries(raised)) {
     const ways = { ...plainly, ...fault._tag === "Truncated" ? {} : asStreams }
-    it.scopedLive(`${what}, however it was asked, and makes no more of the retries`, () =>
-      Effect.forEach(Object.entries(ways), ([how, ask]) =>
-        Effect.gen(function*() {
-          const serving = yield* serve(impatient)
-          yield* serving.upstream.script("a", fault)
-          // Whoever is told when to come again may do so, and then waits.
-          const client = clientOf(serving, { maxRetries: retryAfter === undefined ? 2 : 0 })
-          const error = yield* thrown((signal) => ask(client, signal))
-          assertInclude(`${how}: ${shown(error)}`, `${how}: ${as}`)
-          assertInclude(error.message, reason)
-          const header = (name: string) => error.headers?.get(name) ?? undefined
-          strictEqual(header("retry-after"), retryAfter)
-          strictEqual(header("x-should-retry"), retryAfter === undefined ? "false" : undefined)
-          assertTrue(error.requestID?.startsWith("req_") === true)
-          strictEqual(header("x-resilience-attempts"), `${(yield* serving.upstream.attempts).length}`)
-        }), { concurrency: 5, discard: true }))
+    it.scopedLive(
+      `${what}, however it was asked, and makes no more of the retries`,
+      () =>
+        Effect.forEach(Object.entries(ways), ([how, ask]) =>
+          Effect.gen(function*() {
+            const serving = yield* serve(impatient)
+            yield* serving.upstream.script("a", fault)
+            // Whoever is told when to come again may do so, and then waits.
+            const client = clientOf(serving, { maxRetries: retryAfter === undefined ? 2 : 0 })
+            const error = yield* thrown((signal) => ask(client, signal))
+            assertInclude(`${how}: ${shown(error)}`, `${how}: ${as}`)
+            assertInclude(error.message, reason)
+            const header = (name: string) => error.headers?.get(name) ?? undefined
+            strictEqual(header("retry-after"), retryAfter)
+            strictEqual(header("x-should-retry"), retryAfter === undefined ? "false" : undefined)
+            assertTrue(error.requestID?.startsWith("req_") === true)
+            strictEqual(header("x-resilience-attempts"), `${(yield* serving.upstream.attempts).length}`)
+          }), { concurrency: 5, discard: true }),
+      15_000
+    )
   }
 
   it.scopedLive("a key that is none, and a model that is none", () =>

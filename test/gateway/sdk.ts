@@ -1,5 +1,5 @@
 /** OpenAI's own SDK as a client of the gateway. */
-import { Effect, Predicate } from "effect"
+import { Data, Effect, Predicate } from "effect"
 import OpenAI from "openai"
 import type { Serving } from "./serving.js"
 import { CLIENT_KEY } from "./serving.js"
@@ -8,18 +8,23 @@ import { CLIENT_KEY } from "./serving.js"
 export const clientOf = ({ url }: Pick<Serving, "url">, options: { maxRetries?: number; apiKey?: string } = {}) =>
   new OpenAI({ baseURL: `${url}/v1`, apiKey: CLIENT_KEY, maxRetries: 0, ...options })
 
+/** What was thrown. */
+export class Thrown extends Data.TaggedError("Thrown")<{ readonly error: Error }> {}
+
 /** What the SDK gives, or what it throws. */
-export const call = <A>(ask: (signal: AbortSignal) => PromiseLike<A>): Effect.Effect<A, Error> =>
-  Effect.tryPromise({ try: ask, catch: (thrown) => thrown instanceof Error ? thrown : new Error(String(thrown)) })
+export const call = <A>(ask: (signal: AbortSignal) => PromiseLike<A>): Effect.Effect<A, Thrown> =>
+  Effect.tryPromise({
+    try: ask,
+    catch: (error) => new Thrown({ error: error instanceof Error ? error : new TypeError(String(error)) })
+  })
 
 /** The error that the SDK throws; anything else is not what was meant to happen. */
 export const thrown = <A>(
   ask: (signal: AbortSignal) => PromiseLike<A>
 ): Effect.Effect<InstanceType<typeof OpenAI.APIError>> =>
-  Effect.orDie(Effect.filterOrFail(
+  Effect.orDie(Effect.flatMap(
     Effect.flip(call(ask)),
-    (error) => error instanceof OpenAI.APIError,
-    (error) => error
+    (thrown) => thrown.error instanceof OpenAI.APIError ? Effect.succeed(thrown.error) : Effect.fail(thrown)
   ))
 
 /** What a stream said until its end, and what the SDK threw at that, if it did. */
@@ -41,7 +46,7 @@ export const readAll = <Event>(
     }).pipe(
       Effect.match({
         onSuccess: () => undefined,
-        onFailure: (error) => error
+        onFailure: ({ error }) => error
       }),
       Effect.map((error) => ({ events, error }))
     )
