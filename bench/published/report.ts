@@ -165,6 +165,7 @@ export const contentionPlot = (
   title: string,
   value: (outcome: Outcome) => number
 ): object => ({
+  title: "Lines: our schedules; circles: formulas of the source",
   width: 520,
   height: 320,
   data: {
@@ -180,7 +181,7 @@ export const contentionPlot = (
       field: "algorithm",
       type: "nominal",
       sort: unique(results.map(({ algorithm }) => algorithm)),
-      title: "lines: our schedules, circles: formulas of the source"
+      title: null
     }
   },
   layer: [
