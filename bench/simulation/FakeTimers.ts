@@ -12,12 +12,18 @@ export const simulate = async <A extends { readonly isOver: () => boolean }>(
   seed: number,
   start: (simulator: Simulator) => A
 ): Promise<A> => {
-  const random = Math.random
+  const { random } = Math
+  const { timeout } = AbortSignal
   const clock = FakeTimers.install({
     now: EPOCH,
-    toFake: ["setTimeout", "clearTimeout", "Date", "performance"]
+    toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date", "performance"]
   })
   Math.random = stream(seed, "Math.random")
+  AbortSignal.timeout = (millis) => {
+    const controller = new AbortController()
+    clock.setTimeout(() => controller.abort(new DOMException("no answer in time", "TimeoutError")), millis)
+    return controller.signal
+  }
   try {
     const started = start({
       now: () => clock.now - EPOCH,
@@ -38,6 +44,7 @@ export const simulate = async <A extends { readonly isOver: () => boolean }>(
     }
   } finally {
     Math.random = random
+    AbortSignal.timeout = timeout
     clock.uninstall()
   }
 }

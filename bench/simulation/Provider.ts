@@ -16,6 +16,27 @@ export interface Answer {
   readonly status: number
   /** In whole seconds, as the header has it. */
   readonly retryAfter?: number | undefined
+  /** Why it refused, where the status alone does not say it. */
+  readonly code?: "insufficient_quota" | undefined
+  /** Did the connection break before the answer was whole? */
+  readonly cut?: boolean | undefined
+}
+
+/** What the server knows of who asks, and whom it tells of an answer that comes in pieces. */
+export interface Asking {
+  /** On whose behalf, where several share an account. */
+  readonly tenant?: string | undefined
+  /** So many pieces of the answer are known already. */
+  readonly begun?: number | undefined
+  /** Told of each piece, by its place in the answer. */
+  readonly onPiece?: ((place: number) => void) | undefined
+}
+
+/** Answers come in so many pieces, one every so many milliseconds; this share of them breaks off on the way. */
+export interface Streamed {
+  readonly pieces: number
+  readonly gap: number
+  readonly cutRate: number
 }
 
 /** A number of workers, and a queue in front of them. */
@@ -33,13 +54,27 @@ export type Limit =
 
 /**
  * Between two moments, in milliseconds: `refuse` answers 503 at once, `hang` never answers, `stall` takes requests into
- * the queue and works on none, `brownOut` takes so many times as long for each.
+ * the queue and works on none, `brownOut` takes so many times as long for each, `quota` answers that the account has spent
+ * what it may. It may come back, so many `times` in all, one beginning `every` so many milliseconds.
  */
 export interface Fault {
-  readonly kind: "refuse" | "hang" | "stall" | "brownOut"
+  readonly kind: "refuse" | "hang" | "stall" | "brownOut" | "quota"
   readonly from: number
   readonly until: number
   readonly slowdown?: number
+  readonly times?: number
+  readonly every?: number
+}
+
+/** When the fault is over for good. */
+export const endOf = ({ every = 0, times = 1, until }: Fault): number => until + (times - 1) * every
+
+/** Is there anything of the fault between these two moments? */
+const strikes = (fault: Fault, from: number, until: number): boolean => {
+  const { every = 0, times = 1 } = fault
+  return Array.from({ length: times }, (_, i) => i * every).some((later) =>
+    until >= fault.from + later && from < fault.until + later
+  )
 }
 
 export interface Options {
@@ -48,12 +83,23 @@ export interface Options {
   readonly capacity?: Capacity | undefined
   /** How long an answer takes that no queue delays. */
   readonly latency?: Duration | undefined
-  /** The share of requests answered 500, and after how long. */
-  readonly failureRate?: number | undefined
+  /** The share of requests answered 500, of all or of each tenant, and after how long. */
+  readonly failureRate?: number | ((tenant: string | undefined) => number) | undefined
   readonly failureLatency?: Duration | undefined
   readonly limit?: Limit | undefined
   readonly fault?: Fault | undefined
+  /** Default: answers come whole. */
+  readonly streamed?: Streamed | undefined
 }
+
+/** Would it have answered whatever it was asked between these two moments, if it was not asked too much? */
+export const isHealthy = (
+  { failureRate, fault, limit, streamed }: Options,
+  from: number,
+  until: number
+): boolean =>
+  failureRate === undefined && limit === undefined && (streamed?.cutRate ?? 0) === 0 &&
+  (fault === undefined || !strikes(fault, from, until))
 
 /** An answer that needs no model: a refusal, a rejection. */
 const SHORT_LATENCY = 20
@@ -62,6 +108,8 @@ export class Provider {
   readonly name: string
   /** Requests that arrived. */
   received = 0
+  /** The same, for each second. */
+  readonly perSecond: Array<number> = []
   private readonly uniform: Uniform
   private readonly take: () => number | undefined
   private readonly waiting: Array<() => void> = []
@@ -72,29 +120,67 @@ export class Provider {
     this.uniform = stream(seed, `provider ${options.name}`)
     this.take = limiter(options.limit, simulator)
     if (options.fault?.kind === "stall") {
-      simulator.sleep(options.fault.until, () => this.work())
+      simulator.sleep(endOf(options.fault), () => this.work())
     }
   }
 
   /** Sends a request. Calling what it returns is to stop waiting for the answer; the server is not told. */
-  request(onAnswer: (answer: Answer) => void): () => void {
+  request(onAnswer: (answer: Answer) => void, { begun = 0, onPiece, tenant }: Asking = {}): () => void {
     let listening = true
-    this.serve((answer) => {
+    const told = (answer: Answer): void => {
       if (listening) {
         onAnswer(answer)
       }
-    })
+    }
+    const { streamed } = this.options
+    const deliver = streamed === undefined ? told : (answer: Answer): void => {
+      if (answer.status !== 200) {
+        return told(answer)
+      }
+      this.stream(streamed, begun, (cut) => told({ status: 200, cut }), (place) => {
+        if (listening) {
+          onPiece?.(place)
+        }
+        return listening
+      })
+    }
+    this.serve(deliver, tenant)
     return () => {
       listening = false
     }
   }
 
-  private serve(answer: (answer: Answer) => void): void {
+  /** Tells piece after piece, as long as somebody listens. The connection is as likely to break after any. */
+  private stream(
+    { cutRate, gap, pieces }: Streamed,
+    begun: number,
+    onEnd: (cut: boolean) => void,
+    onPiece: (place: number) => boolean
+  ): void {
+    const breaks = 1 - (1 - cutRate) ** (1 / pieces)
+    const next = (place: number): void => {
+      if (place >= pieces || !onPiece(place)) {
+        return onEnd(false)
+      }
+      if (this.uniform() < breaks) {
+        return onEnd(true)
+      }
+      this.after(gap, () => next(place + 1))
+    }
+    next(begun)
+  }
+
+  private serve(answer: (answer: Answer) => void, tenant: string | undefined): void {
     const { capacity, failureLatency = constant(SHORT_LATENCY), failureRate = 0, latency = constant(0) } = this.options
+    const second = Math.floor(this.simulator.now() / 1000)
     this.received += 1
+    this.perSecond[second] = (this.perSecond[second] ?? 0) + 1
     const fault = this.faultNow()
     if (fault === "hang") {
       return
+    }
+    if (fault === "quota") {
+      return this.after(SHORT_LATENCY, () => answer({ status: 429, code: "insufficient_quota" }))
     }
     if (fault === "refuse") {
       return this.after(SHORT_LATENCY, () => answer({ status: 503 }))
@@ -103,7 +189,7 @@ export class Provider {
     if (wait !== undefined) {
       return this.after(SHORT_LATENCY, () => answer({ status: 429, retryAfter: Math.ceil(wait / 1000) }))
     }
-    if (this.uniform() < failureRate) {
+    if (this.uniform() < (typeof failureRate === "number" ? failureRate : failureRate(tenant))) {
       return this.after(failureLatency(this.uniform), () => answer({ status: 500 }))
     }
     if (capacity === undefined) {
@@ -137,7 +223,7 @@ export class Provider {
   private faultNow(): Fault["kind"] | undefined {
     const { fault } = this.options
     const now = this.simulator.now()
-    return fault !== undefined && now >= fault.from && now < fault.until ? fault.kind : undefined
+    return fault !== undefined && strikes(fault, now, now) ? fault.kind : undefined
   }
 
   private slowdown(): number {

@@ -1,13 +1,15 @@
 /**
  * Runs every contender in every scenario under every seed, as many at a time as there are processors, and writes the
- * tables. `settings.ts` says what can be asked for on the command line.
+ * tables and plots. `settings.ts` says what can be asked for on the command line.
  */
 import { fork } from "node:child_process"
 import { once } from "node:events"
 import { mkdir, writeFile } from "node:fs/promises"
 import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
+import { writePlot } from "../plot.js"
 import { ours } from "./Contenders.js"
+import { plotsOf } from "./plots.js"
 import { report } from "./report.js"
 import { settingsOf } from "./settings.js"
 import type { Measured } from "./Trial.js"
@@ -16,8 +18,10 @@ import type { Job } from "./worker.js"
 const args = process.argv.slice(2)
 const settings = settingsOf(args)
 
-const jobs: Array<Job> = settings.scenarios.flatMap((_, scenario) =>
-  settings.contenders.flatMap((_, contender) => settings.seeds.map((_, seed): Job => [scenario, contender, seed]))
+const jobs: Array<Job> = settings.scenarios.flatMap((scenario, i) =>
+  settings.contenders.flatMap(({ suits }, j) =>
+    suits === undefined || suits(scenario) ? settings.seeds.map((_, k): Job => [i, j, k]) : []
+  )
 )
 const key = (job: Job): string => job.join(" ")
 const measured = new Map<string, Measured>()
@@ -51,11 +55,10 @@ const work = async (): Promise<void> => {
 await Promise.all(Array.from({ length: availableParallelism() }, work))
 
 const results = settings.scenarios.flatMap((scenario, i) =>
-  settings.contenders.map((contender, j) => ({
-    scenario,
-    contender,
-    runs: settings.seeds.flatMap((_, k) => measured.get(key([i, j, k])) ?? [])
-  }))
+  settings.contenders.flatMap((contender, j) => {
+    const runs = settings.seeds.flatMap((_, k) => measured.get(key([i, j, k])) ?? [])
+    return runs.length === 0 ? [] : [{ scenario, contender, runs }]
+  })
 )
 const text = report(results, settings.seeds, ours().name)
 process.stdout.write(text)
@@ -63,4 +66,5 @@ if (settings.whole) {
   const directory = new URL("../results/", import.meta.url)
   await mkdir(directory, { recursive: true })
   await writeFile(new URL("simulation.md", directory), text)
+  await Promise.all(plotsOf(results).map(({ name, spec }) => writePlot(name, spec)))
 }

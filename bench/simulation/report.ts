@@ -48,25 +48,35 @@ const perCall = (title: string, of: (run: Measured) => number): Column => ({
   cell: (runs) => shown(runs.map(of), 2)
 })
 
-const columnsOf = (scenario: Scenario): ReadonlyArray<Column> => [
+/** The columns that say something about what was measured. */
+const columnsOf = (scenario: Scenario, [run]: ReadonlyArray<Measured>): ReadonlyArray<Column> => [
   percent("success %", (run) => run.success),
+  ...(run?.quietSuccess === undefined ? [] : [percent("success of the quiet %", (run) => run.quietSuccess ?? NaN)]),
   perCall("attempts at the primary", (run) => run.primaryAttempts),
   ...(scenario.providers.length > 1 ? [perCall("attempts in all", (run) => run.attempts)] : []),
+  ...(run?.firstOutput === undefined ? [] : [seconds("first output p50 s", (run) => run.firstOutput ?? NaN)]),
   seconds("p50 s", (run) => run.p50),
   seconds("p99 s", (run) => run.p99),
-  ...(scenario.providers[0].fault === undefined ? [] : [
+  ...(run?.backAfter === undefined ? [] : [
     {
       title: "back after s",
       cell: (runs: ReadonlyArray<Measured>) => recovery(runs.map((run) => (run.backAfter ?? NaN) / 1000))
     },
-    percent("success in the last 10 s %", (run) => run.lastTenSeconds)
-  ])
+    percent("success in the last 10 s %", (run) => run.lastTenSeconds),
+    {
+      title: "peak after, requests/s",
+      cell: (runs: ReadonlyArray<Measured>) => shown(runs.map((run) => run.peakAfter ?? NaN), 0)
+    }
+  ]),
+  ...(scenario.providers.length > 1 || run?.backAfter !== undefined
+    ? [percent("failed in vain %", (run) => run.failedInVain)]
+    : [])
 ]
 
 const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
 
 const table = (scenario: Scenario, results: ReadonlyArray<Result>): ReadonlyArray<string> => {
-  const columns = columnsOf(scenario)
+  const columns = columnsOf(scenario, results[0]?.runs ?? [])
   return [
     `## ${scenario.id}`,
     "",
@@ -109,7 +119,8 @@ export const report = (
     "The real code of each contender, in virtual time, against the same model of a provider. Attempts are requests that",
     "arrived there, for each call; p50 and p99 are what users waited for whatever came, answer or error. A success counts",
     "within the deadline, if there is one. \"Back\" is the time from the end of the fault to that from which at least 90 % of",
-    "the calls begun in each 5 seconds succeed.",
+    "the calls begun in each 5 seconds succeed; the peak after is the busiest second at the primary from then on. A call",
+    "failed in vain if some provider was healthy from its beginning to its end.",
     "",
     `Mean ± standard deviation over the seeds ${seeds.join(", ")}; the same seed gives the same numbers.`,
     "",

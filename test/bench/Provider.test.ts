@@ -1,10 +1,12 @@
 /** The simulation's model of a provider. */
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
+import { ProviderError } from "effect-resilience"
 import type { Answer, Options } from "../../bench/simulation/Provider.js"
 import { Provider } from "../../bench/simulation/Provider.js"
 import { constant, exponential, logNormal, stream } from "../../bench/simulation/random.js"
 import { VirtualTime } from "../../bench/simulation/VirtualClock.js"
+import { bodyOf, headersOf } from "../../bench/simulation/wire.js"
 
 /** Asks at the given moments, waiting for each answer at most so long, and tells each answer with its time. */
 const ask = async (options: Omit<Options, "name">, moments: ReadonlyArray<number>, patience = Infinity) => {
@@ -72,6 +74,51 @@ describe("the simulated provider", { timeout: 60_000 }, () => {
     deepStrictEqual(await during("hang"), [[100, 200], [2100, 200]])
     deepStrictEqual(await during("stall"), [[100, 200], [2100, 200], [2200, 200]])
     deepStrictEqual(await during("brownOut"), [[100, 200], [1800, 200], [2100, 200]])
+  })
+
+  it("a fault comes back as often as it is meant to", async () => {
+    const { answers } = await ask({
+      fault: { kind: "refuse", from: 1000, until: 2000, times: 2, every: 2000 }
+    }, [1000, 2000, 3000, 4000, 5000])
+    deepStrictEqual(answers.map(([, status]) => status).sort(), [200, 200, 200, 503, 503])
+    deepStrictEqual(answers.filter(([, status]) => status === 503).map(([at]) => at), [1020, 3020])
+  })
+
+  it("says that the quota is spent, and not for how long", async () => {
+    const { answers } = await ask({ fault: { kind: "quota", from: 0, until: Infinity } }, [0])
+    deepStrictEqual(answers, [[20, 429]])
+    strictEqual(
+      ProviderError.fromResponse({
+        status: 429,
+        headers: headersOf({ status: 429, code: "insufficient_quota" }),
+        body: bodyOf({ status: 429, code: "insufficient_quota" }),
+        now: 0
+      })._tag,
+      "ClientError"
+    )
+  })
+
+  it("streams an answer from where it was begun, and breaks off as often as it is meant to", async () => {
+    const streamed = { pieces: 5, gap: 50, cutRate: 0.3 }
+    const time = new VirtualTime()
+    const provider = new Provider({ name: "p", streamed }, 1, time)
+    const whole: Array<number> = []
+    const rests: Array<ReadonlyArray<number>> = []
+    const ask = (begun: number, onWhole: (places: ReadonlyArray<number>) => void): void => {
+      const places: Array<number> = []
+      provider.request(({ cut }) => cut === true ? undefined : onWhole(places), {
+        begun,
+        onPiece: (place) => void places.push(place)
+      })
+    }
+    for (let i = 0; i < 1000; i++) {
+      ask(0, (places) => whole.push(places.length))
+      ask(3, (places) => rests.push(places))
+    }
+    await time.run(() => time.size === 0)
+    assertTrue(whole.every((pieces) => pieces === 5))
+    assertTrue(Math.abs(whole.length - 700) < 50, `${whole.length}`)
+    deepStrictEqual(rests[0], [3, 4])
   })
 
   it("fails at random at the rate it was given", async () => {

@@ -2,15 +2,18 @@
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, notDeepStrictEqual, strictEqual, throws } from "@effect/vitest/utils"
 import * as cockatiel from "cockatiel"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
+import { existsSync } from "node:fs"
 import { contenders } from "../../bench/simulation/Contenders.js"
 import { effectContender } from "../../bench/simulation/EffectContender.js"
 import { swept } from "../../bench/simulation/parameters.js"
+import { peers } from "../../bench/simulation/Peers.js"
+import { plotsOf } from "../../bench/simulation/plots.js"
 import { promiseContender } from "../../bench/simulation/PromiseContender.js"
 import { constant, logNormal } from "../../bench/simulation/random.js"
 import { report } from "../../bench/simulation/report.js"
 import type { Contender, Measured, Scenario } from "../../bench/simulation/Trial.js"
-import { atOnce, poisson } from "../../bench/simulation/Trial.js"
+import { atOnce, NOISY, poisson } from "../../bench/simulation/Trial.js"
 
 /** A little of everything that can go wrong. */
 const troubled: Scenario = {
@@ -31,6 +34,23 @@ const troubled: Scenario = {
   deadline: 5000
 }
 
+/** The same with answers that are streamed, and several who ask. */
+const shared: Scenario = {
+  ...troubled,
+  id: "shared",
+  arrivals: poisson(30, 2000),
+  tenants: { noisyShare: 0.5, quiet: 3 },
+  providers: [
+    {
+      name: "primary",
+      latency: constant(100),
+      failureRate: (tenant) => tenant === NOISY ? 0.5 : 0,
+      streamed: { pieces: 5, gap: 50, cutRate: 0.2 }
+    },
+    { name: "secondary", latency: constant(100), streamed: { pieces: 5, gap: 50, cutRate: 0 } }
+  ]
+}
+
 /** One call at a primary that does not answer from 10 s on, begun at each of the given moments. */
 const failingFrom10s = (moments: ReadonlyArray<number>): Scenario => ({
   id: "fault",
@@ -41,21 +61,38 @@ const failingFrom10s = (moments: ReadonlyArray<number>): Scenario => ({
 })
 
 const bareEffect: Contender = effectContender("effect", ([{ send }]) => Effect.succeed(send))
-const barePromise: Contender = promiseContender("promise", ([send], { attemptTimeout }) => {
+const barePromise: Contender = promiseContender("promise", ([{ send }], { attemptTimeout }) => {
   const policy = cockatiel.timeout(attemptTimeout, cockatiel.TimeoutStrategy.Aggressive)
   return () => policy.execute(({ signal }) => send(signal))
 })
+
+/** Peers are installed apart: `npm ci --prefix bench/peers`. */
+const isInstalled = (contender: Contender): boolean =>
+  !peers.includes(contender) || existsSync(new URL("../../bench/peers/node_modules/ai", import.meta.url))
 
 const everySecond = Array.from({ length: 40 }, (_, i) => i * 1000)
 
 describe("the simulation", { timeout: 60_000 }, () => {
   for (const contender of contenders) {
-    it(`gives the same numbers for the same seed, and others for another: ${contender.name}`, async () => {
-      const first = await contender.measure(troubled, 1)
-      assertTrue(first.calls > 100 && first.success > 0, JSON.stringify(first))
-      deepStrictEqual(await contender.measure(troubled, 1), first)
-      notDeepStrictEqual(await contender.measure(troubled, 2), first)
-    })
+    it.runIf(isInstalled(contender))(
+      `gives the same numbers for the same seed, and others for another: ${contender.name}`,
+      async () => {
+        const first = await contender.measure(troubled, 1)
+        assertTrue(first.calls > 100 && first.success > 0, JSON.stringify(first))
+        deepStrictEqual(await contender.measure(troubled, 1), first)
+        notDeepStrictEqual(await contender.measure(troubled, 2), first)
+      }
+    )
+
+    it.runIf(isInstalled(contender))(
+      `gives the same numbers where answers are streamed and tenants share an account: ${contender.name}`,
+      async () => {
+        const first = await contender.measure(shared, 1)
+        assertTrue(first.calls > 30 && first.success > 0 && Number(first.quietSuccess) > 0, JSON.stringify(first))
+        assertTrue(Number(first.firstOutput) >= 100, JSON.stringify(first))
+        deepStrictEqual(await contender.measure(shared, 1), first)
+      }
+    )
   }
 
   it("gives Effect programs and promises the same world", async () => {
@@ -64,7 +101,16 @@ describe("the simulation", { timeout: 60_000 }, () => {
   })
 
   it("leaves time and chance as they were", async () => {
-    const globals = () => [setTimeout, clearTimeout, Date, performance.now, Math.random]
+    const globals = () => [
+      setTimeout,
+      clearTimeout,
+      setInterval,
+      clearInterval,
+      Date,
+      performance.now,
+      Math.random,
+      AbortSignal.timeout
+    ]
     const before = globals()
     await barePromise.measure(troubled, 1)
     deepStrictEqual(globals().map((one, i) => one === before[i]), before.map(() => true))
@@ -84,8 +130,61 @@ describe("the simulation", { timeout: 60_000 }, () => {
       p50: 100,
       p99: 100,
       lastTenSeconds: 0.6,
-      backAfter: undefined
+      backAfter: undefined,
+      peakAfter: undefined,
+      failedInVain: 0,
+      quietSuccess: undefined,
+      firstOutput: undefined,
+      goodput: [6],
+      requests: [10]
     })
+  })
+
+  it("counts by the second, and tells the busiest after the fault", async () => {
+    // Who tries every two seconds until it works comes back with all that failed.
+    const again = effectContender(
+      "again",
+      ([{ send }]) => Effect.succeed(Effect.retry(send, { schedule: Schedule.fixed("2 seconds") }))
+    )
+    const { goodput, peakAfter, requests } = await again.measure(
+      failingFrom10s([9000, 10_000, 12_000, 14_000, 21_000]),
+      1
+    )
+    deepStrictEqual(goodput.flatMap((count, second) => count === 0 ? [] : [[second, count]]), [[9, 1], [20, 3], [
+      21,
+      1
+    ]])
+    strictEqual(peakAfter, 3)
+    strictEqual(requests[14], 3)
+  })
+
+  it("a call failed in vain if some provider was healthy all the while", async () => {
+    const measure = (scenario: Scenario) => bareEffect.measure(scenario, 1).then(({ failedInVain }) => failedInVain)
+    const fault = failingFrom10s([5000, 15_000])
+    strictEqual(await measure(fault), 0)
+    strictEqual(await measure({ ...fault, providers: [fault.providers[0], { name: "secondary" }] }), 0.5)
+    // It gives up after 10 ms, when nothing is wrong but its patience.
+    strictEqual(await measure({ ...fault, attemptTimeout: 10 }), 0.5)
+  })
+
+  it("tells the success of the quiet tenants apart", async () => {
+    const measured = await bareEffect.measure({
+      ...failingFrom10s(everySecond),
+      tenants: { noisyShare: 0.9, quiet: 2 },
+      providers: [{ name: "p", failureRate: (tenant) => tenant === NOISY ? 1 : 0 }]
+    }, 1)
+    strictEqual(measured.quietSuccess, 1)
+    assertTrue(measured.success < 0.3, `${measured.success}`)
+  })
+
+  it("tells when a reader sees something of a streamed answer", async () => {
+    const streamed: Scenario = {
+      ...failingFrom10s([0]),
+      providers: [{ name: "p", latency: constant(100), streamed: { pieces: 5, gap: 50, cutRate: 0 } }]
+    }
+    const shows = effectContender("shows", ([{ read }]) => Effect.succeed(read))
+    strictEqual((await shows.measure(streamed, 1)).firstOutput, 100)
+    strictEqual((await bareEffect.measure(streamed, 1)).firstOutput, 350)
   })
 
   it("tells when success is back after a fault, and when it is not", async () => {
@@ -160,7 +259,13 @@ describe("the report", () => {
     p50: 1000,
     p99: 2000,
     lastTenSeconds: 1,
-    backAfter: undefined
+    backAfter: undefined,
+    peakAfter: undefined,
+    failedInVain: 0,
+    quietSuccess: undefined,
+    firstOutput: undefined,
+    goodput: [1, 2],
+    requests: [3, 4]
   })
   const scenario = failingFrom10s([])
   const result = (name: string, runs: ReadonlyArray<Measured>) => ({
@@ -182,5 +287,12 @@ describe("the report", () => {
   it("shows mean and standard deviation over the seeds", () => {
     const text = report([result("ours", [run(0.5, 1), run(0.6, 3)])], [1, 2], "ours")
     assertTrue(text.includes("| ours | 55.0 ± 7.1 | 2.00 ± 1.41 | 1.00 ± 0.00 | 2.00 ± 0.00 |"), text)
+  })
+
+  it("draws a scenario over time where that says something, and all of them together", () => {
+    const names = (scenario: Scenario) =>
+      plotsOf([{ ...result("ours", [run(0.5, 1)]), scenario }]).map(({ name }) => name)
+    deepStrictEqual(names(scenario), ["simulation-load"])
+    deepStrictEqual(names({ ...scenario, drawn: true }), ["simulation-fault", "simulation-load"])
   })
 })
