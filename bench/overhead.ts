@@ -276,7 +276,7 @@ const memory = async (): Promise<string> => {
       // The first round fills what is kept for good.
       if (round > 0) {
         held.push((during - before) / IN_FLIGHT)
-        left.push((collected() - before) / IN_FLIGHT)
+        left.push(Math.max(0, collected() - before) / IN_FLIGHT)
       }
     }
     rows.push([name, Math.round(median(held)).toLocaleString("en"), Math.round(median(left)).toLocaleString("en")])
