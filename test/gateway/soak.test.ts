@@ -7,8 +7,7 @@ import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Array as Arr, Effect, Logger, LogLevel, Random } from "effect"
 import { Fault } from "effect-resilience/testing"
 import type { FaultServer } from "effect-resilience/testing"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
+import { heapUsed } from "../heap.js"
 import type { Answer, Serving } from "./serving.js"
 import { CLIENT_KEY, messages, post, serve } from "./serving.js"
 
@@ -89,16 +88,6 @@ const client = (serving: Serving) =>
     // Nobody is turned away, so whoever left has given the place back. It may take a moment to see that somebody left.
     assertTrue(!answer.text.includes("too_many_concurrent_requests") || leaves, answer.text)
   })
-
-const heapUsed = Effect.sync(() => {
-  setFlagsFromString("--expose-gc")
-  const collect: unknown = runInNewContext("gc")
-  if (typeof collect === "function") {
-    collect()
-    collect()
-  }
-  return process.memoryUsage().heapUsed
-})
 
 describe("a gateway under mixed faults", () => {
   it.live("answers or fails every request in bounded time, and keeps nothing of them", () =>

@@ -9,8 +9,7 @@ import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Array as Arr, Effect, Layer, Logger, LogLevel, Random, Stream, Supervisor } from "effect"
 import { Anthropic, ChatProvider, Fallback, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
+import { heapUsed } from "../heap.js"
 import { clients } from "../providerOverHttp.js"
 
 const QUARTERS = 4
@@ -88,16 +87,6 @@ const chain = ({ url }: FaultServer.Service) => {
     protectedBy(Anthropic.layer({ baseUrl: url }))
   )
 }
-
-const heapUsed = Effect.sync(() => {
-  setFlagsFromString("--expose-gc")
-  const collect: unknown = runInNewContext("gc")
-  if (typeof collect === "function") {
-    collect()
-    collect()
-  }
-  return process.memoryUsage().heapUsed
-})
 
 const soon = Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Error("not within 10 seconds") })
 
