@@ -6,23 +6,18 @@
  */
 import * as Arr from "effect/Array"
 import type * as Simulated from "../peers/simulated.mjs"
-import type { Link, Send } from "./PromiseContender.js"
+import type { Link, Protect, Send } from "./PromiseContender.js"
 import { inTurn, promiseContender, within } from "./PromiseContender.js"
 import type { Contender, Scenario } from "./Trial.js"
 import { answerOf } from "./wire.js"
 
 type Peers = typeof Simulated
 
-const peer = (
-  name: string,
-  protect: (peers: Peers, ...world: Parameters<Parameters<typeof promiseContender>[1]>) => ReturnType<
-    Parameters<typeof promiseContender>[1]
-  >
-): Contender => ({
+const peer = (name: string, protect: (peers: Peers) => Protect): Contender => ({
   name,
   measure: async (scenario, seed) => {
     const peers = await import("../peers/simulated.mjs")
-    return promiseContender(name, (...world) => protect(peers, ...world)).measure(scenario, seed)
+    return promiseContender(name, protect(peers)).measure(scenario, seed)
   }
 })
 
@@ -32,7 +27,7 @@ const limited = (send: Send, attemptTimeout: number): Send => (signal) =>
 
 /** A policy around each provider. */
 const around = (name: string, policy: (peers: Peers, link: Link, scenario: Scenario) => Send): Contender =>
-  peer(name, (peers, links, scenario) => {
+  peer(name, (peers) => (links, scenario) => {
     const chain = inTurn(Arr.map(links, (link) => policy(peers, link, scenario)))
     return () => within(scenario.deadline, chain)
   })
@@ -42,7 +37,7 @@ const withClients = (
   name: string,
   client: (peers: Peers, link: Link, scenario: Scenario) => Simulated.Client
 ): Contender =>
-  peer(name, (peers, links, scenario) => {
+  peer(name, (peers) => (links, scenario) => {
     const pieces = scenario.providers[0].streamed?.pieces
     const clients = Arr.map(links, (link) => client(peers, link, scenario))
     return ({ onOutput }) => {

@@ -108,14 +108,13 @@ export const within = (deadline: number | undefined, send: Send): Promise<void> 
   })
 }
 
+type Call = (begun: Pick<Begun, "onOutput">) => Promise<void>
+
+/** Of the providers of a scenario, a function that makes one call. */
+export type Protect = (links: Arr.NonEmptyReadonlyArray<Link>, scenario: Scenario) => Call
+
 /** A function that makes one call, made once for a trial. */
-export const promiseContender = (
-  name: string,
-  protect: (
-    links: Arr.NonEmptyReadonlyArray<Link>,
-    scenario: Scenario
-  ) => (begun: Pick<Begun, "onOutput">) => Promise<void>
-): Contender => ({
+export const promiseContender = (name: string, protect: Protect): Contender => ({
   name,
   measure: (scenario, seed) =>
     FakeTimers.simulate(seed, (simulator) => {
