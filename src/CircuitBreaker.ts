@@ -198,7 +198,8 @@ export interface FailureRateOptions {
   readonly minimumCalls?: number | undefined
   /**
    * The outcomes that are looked at: those of the last so much time, or the last so many. Default 10 seconds. Time is
-   * counted in tenths of it, so an outcome counts for at least nine tenths of it and never longer.
+   * counted in tenths of it, so an outcome counts for at least nine tenths of it and never longer. Best longer than most
+   * answers take (see `failureRate`).
    */
   readonly window?: Duration.DurationInput | { readonly calls: number } | undefined
 }
@@ -206,6 +207,10 @@ export interface FailureRateOptions {
 /**
  * Opens when so large a share of the recent calls failed. Neutral outcomes and rejected calls count in neither the share
  * nor the minimum. Throws a `RangeError` that names a bad option.
+ *
+ * Failures are often quicker than answers. Until the window has been filling for its whole length (from the start, after
+ * the circuit closed, or after a gap without calls) the share is therefore one of more than the outcomes: calls that
+ * began before the newest failed one, and are under way, count as calls that did not fail.
  *
  * @example
  * ```ts

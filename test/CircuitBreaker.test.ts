@@ -50,6 +50,13 @@ const fails = (breaker: CircuitBreaker.CircuitBreaker, times = 1, error: unknown
 const succeeds = (breaker: CircuitBreaker.CircuitBreaker, times = 1) =>
   Effect.repeatN(call(breaker, Effect.void), times - 1)
 
+/** So many calls that began and have not ended. */
+const underWay = (breaker: CircuitBreaker.CircuitBreaker, calls: number) =>
+  Effect.replicateEffect(breaker.acquire, calls)
+
+const end = (permits: ReadonlyArray<CircuitBreaker.Permit>, outcome: CircuitBreaker.Outcome) =>
+  Effect.forEach(permits, (permit) => permit.done(outcome), { discard: true })
+
 const tagOf = (breaker: CircuitBreaker.CircuitBreaker) => Effect.map(breaker.state, ({ _tag }) => _tag)
 
 const rejection = (breaker: CircuitBreaker.CircuitBreaker) =>
@@ -194,6 +201,67 @@ describe("a closed circuit", () => {
       yield* fails(breaker)
       strictEqual(yield* tagOf(breaker), "Open")
     }))
+
+  it.scoped("does not take calls under way for failed ones because those that failed were quicker", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      const calls = yield* underWay(breaker, 100)
+      yield* end(calls.filter((_, i) => i % 5 === 4), CircuitBreaker.failure(overloaded()))
+      strictEqual(yield* tagOf(breaker), "Closed")
+      yield* end(calls, CircuitBreaker.success)
+      strictEqual(yield* tagOf(breaker), "Closed")
+    }))
+
+  it.scoped("opens while calls are under way if even their success could not keep the rate low", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      const calls = yield* underWay(breaker, 100)
+      yield* end(calls.slice(21), CircuitBreaker.failure(overloaded()))
+      strictEqual(yield* tagOf(breaker), "Closed")
+      yield* end(calls.slice(20, 21), CircuitBreaker.failure(overloaded()))
+      strictEqual(yield* tagOf(breaker), "Open")
+    }))
+
+  it.scoped("does not wait for calls that began after the newest that failed, as all do where a provider hangs", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      const calls = yield* underWay(breaker, 100)
+      yield* end(calls.slice(0, 19), CircuitBreaker.failure(timeout("Attempt")))
+      strictEqual(yield* tagOf(breaker), "Closed")
+      yield* end(calls.slice(19, 20), CircuitBreaker.failure(timeout("Attempt")))
+      strictEqual(yield* tagOf(breaker), "Open")
+    }))
+
+  it.scoped("waits for no call that ended without saying anything", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      const calls = yield* underWay(breaker, 100)
+      yield* end(calls.slice(80), CircuitBreaker.failure(overloaded()))
+      strictEqual(yield* tagOf(breaker), "Closed")
+      yield* end(calls.slice(0, 75), CircuitBreaker.neutral)
+      strictEqual(yield* tagOf(breaker), "Closed")
+      yield* fails(breaker)
+      strictEqual(yield* tagOf(breaker), "Open")
+    }))
+
+  const full: ReadonlyArray<readonly [name: string, window: CircuitBreaker.FailureRateOptions["window"]]> = [
+    ["so much time", "10 seconds"],
+    ["so many calls", { calls: 30 }]
+  ]
+  for (const [name, window] of full) {
+    it.scoped(`waits for no call that hangs once the window of ${name} has filled`, () =>
+      Effect.gen(function*() {
+        const breaker = yield* CircuitBreaker.make({ trip: CircuitBreaker.failureRate({ window }) })
+        yield* underWay(breaker, 100)
+        yield* fails(breaker, 15)
+        yield* TestClock.adjust("9 seconds")
+        yield* fails(breaker, 14)
+        strictEqual(yield* tagOf(breaker), "Closed")
+        yield* TestClock.adjust("1 second")
+        yield* fails(breaker, 20)
+        strictEqual(yield* tagOf(breaker), "Open")
+      }))
+  }
 
   for (const reason of ["Authentication", "QuotaExhausted"] as const) {
     it.effect(`opens at once for ${reason}`, () =>

@@ -105,6 +105,9 @@ interface IssuedPermit {
   endedAt: number
 }
 
+const isFailure = (ending: Ending | undefined): boolean =>
+  ending !== undefined && ending !== "success" && ending !== "neutral"
+
 const periodOf = (kind: Period["kind"], from: number, lasts = 0): Period => ({ kind, from, lasts })
 
 export class Model {
@@ -198,8 +201,7 @@ export class Model {
   private tooMuch(): boolean {
     const { trip } = this.setup
     const counted = this.outcomes.filter((permit) => permit.period === this.period && permit.ending !== "neutral")
-    const failures = (permits: ReadonlyArray<IssuedPermit>) =>
-      permits.filter((permit) => permit.ending !== "success").length
+    const failures = (permits: ReadonlyArray<IssuedPermit>) => permits.filter(({ ending }) => isFailure(ending)).length
     if ("consecutive" in trip) {
       const last = counted.slice(-trip.consecutive)
       return last.length === trip.consecutive && failures(last) === last.length
@@ -209,7 +211,33 @@ export class Model {
     const recent = "calls" in window
       ? counted.slice(-window.calls)
       : counted.filter((permit) => tenth(this.now) - tenth(permit.endedAt) < 10)
-    return recent.length >= trip.minimumCalls && failures(recent) / recent.length >= trip.threshold
+    const unheard = this.isFull(counted) ? 0 : this.unheard()
+    return recent.length >= trip.minimumCalls && failures(recent) / (recent.length + unheard) >= trip.threshold
+  }
+
+  /** Has the window been filling for all its length, without a gap in which it became empty? */
+  private isFull(counted: ReadonlyArray<IssuedPermit>): boolean {
+    const { trip } = this.setup
+    if ("consecutive" in trip) {
+      return true
+    }
+    const { window } = trip
+    if ("calls" in window) {
+      return counted.length >= window.calls
+    }
+    const tenth = (at: number) => Math.floor(10 * at / window.millis)
+    const intoEmpty = counted.filter(({ endedAt }, i) => {
+      const before = counted[i - 1]
+      return before === undefined || tenth(endedAt) - tenth(before.endedAt) >= 10
+    })
+    return this.now - (intoEmpty.at(-1)?.endedAt ?? this.now) >= window.millis
+  }
+
+  /** Of the calls up to the newest that failed, so many are under way, if calls end in the order in which they began. */
+  private unheard(): number {
+    const calls = this.ofThisPeriod()
+    const failed = calls.map(({ ending }) => isFailure(ending)).lastIndexOf(true)
+    return Math.max(0, failed + 1 - calls.filter(({ ending }) => ending !== undefined).length)
   }
 
   private open(ending: Ending): void {

@@ -8,12 +8,18 @@ import type { Counts, SlidingWindow } from "./slidingWindow.js"
  * Every period (closed, open, half-open, isolated) is a generation, and a permit remembers the one it was issued in. An
  * outcome is believed in its own generation only: a call that began before the circuit opened says nothing about
  * whether the provider is well again now. All times are milliseconds of one clock that never goes back.
+ *
+ * Outcomes do not come in the order of the calls. Where failures are quick and answers take long, the first outcomes of a
+ * period are failures, however few calls fail. Until its window is full a breaker therefore also counts the calls that
+ * began before the newest that failed and are still under way. Where a provider hangs there are none, since the oldest
+ * calls fail first; and in a full window each kind of outcome comes as often as the calls that end so.
  */
 
 /** The window to begin with, and when what it counts is too much. */
 export interface Trip {
   readonly empty: SlidingWindow
-  readonly trips: (counts: Counts) => boolean
+  /** Besides what was counted, so many calls are `underWay` that may yet succeed. */
+  readonly trips: (counts: Counts, underWay: number) => boolean
 }
 
 export interface Settings {
@@ -45,28 +51,36 @@ export type Outcome =
     readonly atOnce: boolean
   }
 
-/** The right to make one call. `probe` numbers those that were issued half-open. */
+/** The right to make one call. */
 export interface Permit {
   readonly generation: number
-  readonly probe: number | undefined
+  /** Its place among those of its generation, from 1. */
+  readonly nth: number
+  /** Was it issued half-open? */
+  readonly probe: boolean
 }
 
 interface Probe {
-  readonly id: number
+  readonly nth: number
   readonly until: number
 }
 
 interface HalfOpen {
   readonly _tag: "HalfOpen"
   readonly openedBy: OpenedBy | undefined
-  readonly issued: number
   /** Those that stand in the way of others. */
   readonly probes: ReadonlyArray<Probe>
   readonly successes: number
 }
 
 type Phase =
-  | { readonly _tag: "Closed"; readonly window: SlidingWindow; readonly lastFailure: OpenedBy | undefined }
+  | {
+    readonly _tag: "Closed"
+    readonly window: SlidingWindow
+    readonly lastFailure: OpenedBy | undefined
+    /** The newest permit whose call failed, by its place. */
+    readonly newestFailed: number
+  }
   | { readonly _tag: "Open"; readonly until: number; readonly openedBy: OpenedBy | undefined }
   | HalfOpen
   | { readonly _tag: "Isolated"; readonly holders: number }
@@ -75,6 +89,9 @@ export interface State {
   readonly generation: number
   /** Permits of any generation that have no outcome yet. */
   readonly inFlight: number
+  /** Permits of this generation, and those of them that have an outcome. */
+  readonly issued: number
+  readonly settled: number
   /** How often it opened since it was last closed. */
   readonly openings: number
   readonly phase: Phase
@@ -109,19 +126,28 @@ export interface Rejected {
   readonly openedBy: OpenedBy | undefined
 }
 
-const closed = (settings: Settings): Phase => ({ _tag: "Closed", window: settings.trip.empty, lastFailure: undefined })
+const closed = (settings: Settings): Phase => ({
+  _tag: "Closed",
+  window: settings.trip.empty,
+  lastFailure: undefined,
+  newestFailed: 0
+})
 
 export const initial = (settings: Settings): State => ({
   generation: 0,
   inFlight: 0,
+  issued: 0,
+  settled: 0,
   openings: 0,
   phase: closed(settings)
 })
 
 // Fields are written out rather than spread: this is on the way of every call, and V8 takes many times as long to copy.
-const stay = (state: State, phase: Phase, inFlight: number): State => ({
+const stay = (state: State, phase: Phase): State => ({
   generation: state.generation,
-  inFlight,
+  inFlight: state.inFlight,
+  issued: state.issued,
+  settled: state.settled,
   openings: state.openings,
   phase
 })
@@ -129,7 +155,7 @@ const stay = (state: State, phase: Phase, inFlight: number): State => ({
 const unchanged = (state: State): Step => ({ state, transition: undefined })
 
 const enter = (state: State, phase: Phase, openings: number): Step => ({
-  state: { generation: state.generation + 1, inFlight: state.inFlight, openings, phase },
+  state: { generation: state.generation + 1, inFlight: state.inFlight, issued: 0, settled: 0, openings, phase },
   transition: state.phase._tag === phase._tag ? undefined : {
     from: state.phase._tag,
     to: phase._tag,
@@ -166,17 +192,23 @@ export const view = (state: State, now: number): View => {
 const issue = (
   { state, transition }: Step,
   phase: Phase,
-  probe: number | undefined
+  probe: boolean
 ): Admitted => ({
-  state: stay(state, phase, state.inFlight + 1),
+  state: {
+    generation: state.generation,
+    inFlight: state.inFlight + 1,
+    issued: state.issued + 1,
+    settled: state.settled,
+    openings: state.openings,
+    phase
+  },
   transition,
-  permit: { generation: state.generation, probe }
+  permit: { generation: state.generation, nth: state.issued + 1, probe }
 })
 
 const probe = (settings: Settings, step: Step, phase: HalfOpen, now: number): Admitted => {
-  const id = phase.issued
-  const probes = [...phase.probes, { id, until: now + settings.probeTimeout }]
-  return issue(step, { ...phase, issued: id + 1, probes }, id)
+  const probes = [...phase.probes, { nth: step.state.issued + 1, until: now + settings.probeTimeout }]
+  return issue(step, { ...phase, probes }, true)
 }
 
 /** The first admission at or after the end of an opening makes it half-open. */
@@ -184,7 +216,7 @@ export const admit = (settings: Settings, state: State, now: number): Admitted |
   const { phase } = state
   switch (phase._tag) {
     case "Closed":
-      return issue(unchanged(state), phase, undefined)
+      return issue(unchanged(state), phase, false)
     case "Open": {
       if (now < phase.until) {
         return {
@@ -194,7 +226,7 @@ export const admit = (settings: Settings, state: State, now: number): Admitted |
           openedBy: phase.openedBy
         }
       }
-      const half: HalfOpen = { _tag: "HalfOpen", openedBy: phase.openedBy, issued: 0, probes: [], successes: 0 }
+      const half: HalfOpen = { _tag: "HalfOpen", openedBy: phase.openedBy, probes: [], successes: 0 }
       return probe(settings, enter(state, half, state.openings), half, now)
     }
     case "HalfOpen": {
@@ -208,6 +240,15 @@ export const admit = (settings: Settings, state: State, now: number): Admitted |
   }
 }
 
+const withOutcomeOf = (state: State, { generation }: Permit): State => ({
+  generation: state.generation,
+  inFlight: state.inFlight - 1,
+  issued: state.issued,
+  settled: generation === state.generation ? state.settled + 1 : state.settled,
+  openings: state.openings,
+  phase: state.phase
+})
+
 /** The outcome of a permit, to be called once for each. `u` is a random number in [0, 1), used if this opens it. */
 export const settle = (
   settings: Settings,
@@ -218,7 +259,7 @@ export const settle = (
   u: number
 ): Step => {
   const { phase } = before
-  const state = stay(before, phase, before.inFlight - 1)
+  const state = withOutcomeOf(before, permit)
   if (permit.generation !== state.generation) {
     return unchanged(state)
   }
@@ -230,9 +271,12 @@ export const settle = (
       const failed = outcome._tag === "Failure"
       const window = phase.window.record(now, failed)
       const lastFailure = failed ? outcome.by : phase.lastFailure
-      return (failed && outcome.atOnce) || settings.trip.trips(window.counts(now))
+      const newestFailed = failed ? Math.max(phase.newestFailed, permit.nth) : phase.newestFailed
+      // Those that began later and ended already make it too few, never too many.
+      const underWay = window.isFull(now) ? 0 : Math.max(0, newestFailed - state.settled)
+      return (failed && outcome.atOnce) || settings.trip.trips(window.counts(now), underWay)
         ? open(settings, state, now, lastFailure, failed ? outcome.retryAfter : undefined, u)
-        : unchanged(stay(state, { _tag: "Closed", window, lastFailure }, state.inFlight))
+        : unchanged(stay(state, { _tag: "Closed", window, lastFailure, newestFailed }))
     }
     case "HalfOpen": {
       if (outcome._tag === "Failure") {
@@ -242,8 +286,8 @@ export const settle = (
       if (successes >= settings.successes) {
         return close(settings, state)
       }
-      const probes = phase.probes.filter((probe) => probe.id !== permit.probe)
-      return unchanged(stay(state, { ...phase, probes, successes }, state.inFlight))
+      const probes = phase.probes.filter((probe) => probe.nth !== permit.nth)
+      return unchanged(stay(state, { ...phase, probes, successes }))
     }
     // Nothing is admitted here, so no permit is of this generation.
     case "Open":
@@ -255,7 +299,7 @@ export const settle = (
 /** Held by several at once it stays isolated until the last lets go. */
 export const isolate = (state: State): Step =>
   state.phase._tag === "Isolated"
-    ? unchanged(stay(state, { _tag: "Isolated", holders: state.phase.holders + 1 }, state.inFlight))
+    ? unchanged(stay(state, { _tag: "Isolated", holders: state.phase.holders + 1 }))
     : enter(state, { _tag: "Isolated", holders: 1 }, 0)
 
 /** Lets go of an isolation of that generation; the last one closes. */
@@ -266,7 +310,7 @@ export const release = (settings: Settings, state: State, generation: number): S
   }
   return phase.holders === 1
     ? close(settings, state)
-    : unchanged(stay(state, { _tag: "Isolated", holders: phase.holders - 1 }, state.inFlight))
+    : unchanged(stay(state, { _tag: "Isolated", holders: phase.holders - 1 }))
 }
 
 /** Closes, whatever it was, and forgets everything. */

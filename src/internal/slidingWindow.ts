@@ -17,6 +17,8 @@ export interface Counts {
 export interface SlidingWindow {
   readonly record: (now: number, failed: boolean) => SlidingWindow
   readonly counts: (now: number) => Counts
+  /** Does it hold all that it can, or was it empty too short a time ago? */
+  readonly isFull: (now: number) => boolean
 }
 
 const BUCKETS = 10
@@ -28,7 +30,12 @@ interface Bucket extends Counts {
 
 /** The outcomes of the last so many milliseconds. */
 export class TimeWindow implements SlidingWindow {
-  constructor(private readonly millis: number, private readonly buckets: ReadonlyArray<Bucket> = []) {}
+  constructor(
+    private readonly millis: number,
+    private readonly buckets: ReadonlyArray<Bucket> = [],
+    /** When something was recorded while it was empty, the last time. */
+    private readonly from: number = Infinity
+  ) {}
 
   private tenthOf(now: number): number {
     return Math.floor(now / (this.millis / BUCKETS))
@@ -37,13 +44,14 @@ export class TimeWindow implements SlidingWindow {
   record(now: number, failed: boolean): TimeWindow {
     const tenth = this.tenthOf(now)
     const kept = this.buckets.filter((bucket) => bucket.tenth > tenth - BUCKETS)
+    const from = kept.length === 0 ? now : this.from
     const newest = kept.at(-1)?.tenth === tenth ? kept.pop() : undefined
     kept.push({
       tenth,
       calls: (newest?.calls ?? 0) + 1,
       failures: (newest?.failures ?? 0) + (failed ? 1 : 0)
     })
-    return new TimeWindow(this.millis, kept)
+    return new TimeWindow(this.millis, kept, from)
   }
 
   counts(now: number): Counts {
@@ -57,6 +65,10 @@ export class TimeWindow implements SlidingWindow {
       }
     }
     return { calls, failures }
+  }
+
+  isFull(now: number): boolean {
+    return now - this.from >= this.millis
   }
 }
 
@@ -84,6 +96,10 @@ export class CallWindow implements SlidingWindow {
   counts(): Counts {
     return this.known
   }
+
+  isFull(): boolean {
+    return this.known.calls === this.size
+  }
 }
 
 /** The failures since the last success. */
@@ -96,5 +112,9 @@ export class Streak implements SlidingWindow {
 
   counts(): Counts {
     return { calls: this.length, failures: this.length }
+  }
+
+  isFull(): boolean {
+    return true
   }
 }

@@ -117,7 +117,7 @@ export class Issued implements Circuits.Permit {
   ) {}
   /** Was it issued half-open, to one of few? */
   get isProbe(): boolean {
-    return this.permit.probe !== undefined
+    return this.permit.probe
   }
   done(outcome: Circuits.Outcome): Effect.Effect<void> {
     return Effect.clockWith((clock) => this.doneNow(outcome, clock))

@@ -19,7 +19,7 @@ const tripOf = (trip: Trip): machine.Trip => {
       const { minimumCalls, threshold, window } = trip
       return {
         empty: isCalls(window) ? new CallWindow(window.calls) : new TimeWindow(Duration.toMillis(window)),
-        trips: ({ calls, failures }) => calls >= minimumCalls && failures / calls >= threshold
+        trips: ({ calls, failures }, underWay) => calls >= minimumCalls && failures / (calls + underWay) >= threshold
       }
     }
     case "ConsecutiveFailures":

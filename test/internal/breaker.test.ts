@@ -13,7 +13,7 @@ const tripOf = (trip: Setup["trip"]): breaker.Trip => {
   const { minimumCalls, threshold, window } = trip
   return {
     empty: "calls" in window ? new CallWindow(window.calls) : new TimeWindow(window.millis),
-    trips: ({ calls, failures }) => calls >= minimumCalls && failures / calls >= threshold
+    trips: ({ calls, failures }, underWay) => calls >= minimumCalls && failures / (calls + underWay) >= threshold
   }
 }
 

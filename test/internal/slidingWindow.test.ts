@@ -47,6 +47,16 @@ describe("a window over time", () => {
     deepStrictEqual(window.record(60_000, true).counts(60_000), { calls: 1, failures: 1 })
   })
 
+  it("is full when it has been filling for its length, and is not after it was empty", () => {
+    const filling = [[5, true], [9000, true], [999, false]] as const
+    const { now, window } = played(new TimeWindow(10_000), filling)
+    strictEqual(window.isFull(now), false)
+    strictEqual(window.isFull(now + 1), true)
+    strictEqual(window.record(now + 1, true).isFull(now + 1), true)
+    strictEqual(window.record(now + 20_000, true).isFull(now + 20_000), false)
+    strictEqual(new TimeWindow(10_000).isFull(now), false)
+  })
+
   it("needs no more room for a million outcomes than for a few", () => {
     let window = new TimeWindow(10_000)
     for (let n = 0; n < 1_000_000; n += 1) {
@@ -65,6 +75,11 @@ describe("a window over calls", () => {
       deepStrictEqual(window.counts(now + 1e9), countsOf(all.slice(-size)))
     }
   )
+})
+
+it.prop("a window over calls is full once it holds as many as it can", [outcomes], ([steps]) => {
+  const { now, window } = played(new CallWindow(50), steps)
+  strictEqual(window.isFull(now), steps.length >= 50)
 })
 
 describe("a streak", () => {
