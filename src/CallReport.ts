@@ -198,18 +198,26 @@ export class CurrentSinks extends Context.Reference<CurrentSinks>()(
   { defaultValue: (): ReadonlyArray<Sink> => [] }
 ) {}
 
+const adding = (sink: Sink) => <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.add(context, CurrentSinks, [...Context.get(context, CurrentSinks), sink])
+
 const withSink = <A, E, R>(self: Effect.Effect<A, E, R>, sink: Sink): Effect.Effect<A, E, R> =>
-  inContext(self, (context) => Context.add(context, CurrentSinks, [...Context.get(context, CurrentSinks), sink]))
+  inContext(self, adding(sink))
 
 /**
- * `observe` for a listener that only takes note: it makes no calls and cannot fail, so it needs no context of its own.
+ * `observe` for a context that is about to be provided anyway, and a listener that only takes note: it is no effect and
+ * cannot fail.
  *
  * @internal
  */
-export const noting = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  listener: (event: Event) => void
-): Effect.Effect<A, E, R> => withSink(self, { emit: (event) => Effect.sync(() => listener(event)), opened: () => {} })
+export const noting = (listener: (event: Event) => void) =>
+  adding({
+    emit: (event) => {
+      listener(event)
+      return Effect.void
+    },
+    opened: () => {}
+  })
 
 /**
  * Calls `listener` with each event of the calls inside, as it happens and in the fiber of the call: a slow listener

@@ -19,12 +19,10 @@ import type * as Stream from "effect/Stream"
 import type { ChatChunk, ChatRequest, ChatResponse, Service } from "./ChatProvider.js"
 import { ChatProvider, Restarted } from "./ChatProvider.js"
 import * as Deadline from "./Deadline.js"
-import * as IdempotencyKey from "./IdempotencyKey.js"
 import type { CallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
-import * as RetryBudget from "./RetryBudget.js"
 import type { Patience } from "./runtime/chain.js"
-import { deadlineOf, patienceOf } from "./runtime/chain.js"
+import { deadlineOf, oneCall, patienceOf } from "./runtime/chain.js"
 import type { AfterCut } from "./runtime/chainStream.js"
 import { streamChain } from "./runtime/chainStream.js"
 import type { Links } from "./runtime/chatChain.js"
@@ -128,7 +126,7 @@ class Chain implements Service {
     )
     const { deadline } = this.settings
     const within = deadline === undefined ? asked : Deadline.within(asked, deadline)
-    return chatCall(within.pipe(RetryBudget.track, IdempotencyKey.once), this.chatOf(request))
+    return chatCall(within, this.chatOf(request), oneCall)
   }
   private ask<B = never>(request: ChatRequest, afterCut: AfterCut<B>, held: boolean) {
     const { deadline } = this.settings

@@ -94,6 +94,18 @@ export const current: Effect.Effect<string> = Effect.flatMap(
 )
 
 /**
+ * `withKey`, for a context that is about to be provided anyway.
+ *
+ * @internal
+ */
+export const keyed = (key: string): <R>(context: Context.Context<R>) => Context.Context<R> => {
+  if (!legal.test(key)) {
+    throw new RangeError(`key: ${expected}`)
+  }
+  return (context) => Context.add(context, CurrentKey, cellOf(key))
+}
+
+/**
  * Uses the caller's own key for every call inside. Throws a `RangeError` unless it is 1 to 255 visible ASCII characters.
  * Give each logical call a key of its own: a server takes a second body under the same key for a mistake.
  *
@@ -112,12 +124,7 @@ export const current: Effect.Effect<string> = Effect.flatMap(
 export const withKey: {
   (key: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> => {
-  if (!legal.test(key)) {
-    throw new RangeError(`key: ${expected}`)
-  }
-  return inContext(self, Context.add(CurrentKey, cellOf(key)))
-})
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> => inContext(self, keyed(key)))
 
 /**
  * `once`, for a context that is about to be provided anyway.

@@ -257,6 +257,18 @@ export const layer = (options: Options = {}): Layer.Layer<CurrentBudget> => Laye
 export const layerUnlimited: Layer.Layer<CurrentBudget> = Layer.succeed(CurrentBudget, unlimited)
 
 /**
+ * `withKey`, for a context that is about to be provided anyway.
+ *
+ * @internal
+ */
+export const keyed = (key: string) => <R>(context: Context.Context<R>): Context.Context<R> => {
+  const keys = Context.get(context, CurrentKeys)
+  return keys.includes(key)
+    ? context
+    : Context.add(context, CurrentKeys, keys === nameless ? [key] : [...keys, key])
+}
+
+/**
  * Charges what happens inside to a key as well: a user, a feature, a tenant. Keys nest: inside `user:42` and
  * `feature:chat` every call pays into both buckets, and every retry takes one from each, or is not made if either has
  * none. Without any key, calls share the budget's one nameless bucket. Put it outside of `track` and of what retries, so
@@ -278,16 +290,7 @@ export const layerUnlimited: Layer.Layer<CurrentBudget> = Layer.succeed(CurrentB
 export const withKey: {
   (key: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> =>
-    inContext(self, (context) => {
-      const keys = Context.get(context, CurrentKeys)
-      return keys.includes(key)
-        ? context
-        : Context.add(context, CurrentKeys, keys === nameless ? [key] : [...keys, key])
-    })
-)
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> => inContext(self, keyed(key)))
 
 /**
  * `track` for who has the context at hand: pays in for a call that begins in it, and gives the context the call is to run

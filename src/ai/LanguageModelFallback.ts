@@ -25,12 +25,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Deadline from "../Deadline.js"
-import * as IdempotencyKey from "../IdempotencyKey.js"
 import type { Timeout } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
-import * as RetryBudget from "../RetryBudget.js"
 import type { Answered, Candidate, Patience } from "../runtime/chain.js"
-import { ask, deadlineOf, patienceOf } from "../runtime/chain.js"
+import { ask, asOneCall, deadlineOf, oneCall, patienceOf } from "../runtime/chain.js"
 import type { Lease } from "../runtime/lease.js"
 import { leased } from "../runtime/lease.js"
 import { openStream, pullsOf } from "../runtime/opening.js"
@@ -95,7 +93,7 @@ const generateText =
     )
     const { deadline } = settings
     const within = deadline === undefined ? asked : Deadline.within(asked, deadline)
-    return recordedCall(within.pipe(RetryBudget.track, IdempotencyKey.once), models[0].target).pipe(
+    return recordedCall(within, models[0].target, oneCall).pipe(
       Effect.mapError(raised("generateText"))
     )
   }
@@ -114,8 +112,7 @@ const streamText =
           )
       )
       return (deadline === undefined ? asked : Deadline.withinOpening(asked, deadline)).pipe(
-        RetryBudget.track,
-        IdempotencyKey.once,
+        asOneCall,
         Effect.map(({ answer }) => {
           lease.atEnd(() => answer.close)
           return pullsOf(answer)

@@ -28,6 +28,7 @@ import * as Guard from "./internal/guard.js"
 import * as Models from "./internal/models.js"
 import type { Refusal } from "./internal/refusals.js"
 import * as Refusals from "./internal/refusals.js"
+import { traceOf } from "./internal/trace.js"
 
 /**
  * A gateway that is ready to serve.
@@ -196,7 +197,8 @@ export const make = (
       const request = yield* HttpServerRequest.HttpServerRequest
       const path = pathOf(request.url)
       const route = routes.get(path)
-      const account = new Account(`req_${yield* Effect.flatten(IdempotencyKey.Generator)}`)
+      const trace = traceOf(yield* Effect.context<never>(), request.headers)
+      const account = new Account(`req_${yield* Effect.flatten(IdempotencyKey.Generator)}`, trace)
       yield* account.log({ method: request.method, path }, route?.isRoutine === true)
       const response = yield* routed(route, request, account)
       account.status = response.status

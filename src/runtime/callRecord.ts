@@ -180,7 +180,11 @@ export const attemptOf = (
   settled: Settled,
   answer: ReturnType<typeof answerOf>
 ): Attempt => ({
-  ...answer,
+  provider: answer.provider,
+  model: answer.model,
+  status: answer.status,
+  requestId: answer.requestId,
+  dropped: answer.dropped,
   number: attempt.number,
   resend: attempt.resend,
   outcome: settled.outcome,

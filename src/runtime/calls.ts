@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import { CurrentSinks } from "../CallReport.js"
 import type { ChatRequest } from "../ChatProvider.js"
@@ -160,17 +161,20 @@ const openCallAlone: Open<Target> = (fiber, outside, target) =>
 const openChatCall = chatRecording(true)
 const openChatAlone = chatRecording(false)
 
+/** What is recorded may need something more in its context, which is given to it at the same time. */
 const recorded = <What>(open: Open<What>) =>
 <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  what: What
+  what: What,
+  also: (context: Context.Context<never>, fiber: AnyFiber) => Context.Context<never> = identity
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const outside = fiber.currentContext
     const recording = open(fiber, outside, what)
-    return recording === undefined
+    const inside = also(recording === undefined ? outside : recording.inside, fiber)
+    return inside === outside
       ? self
-      : bracket(self, { outside, inside: recording.inside, onExit: recording.end })
+      : bracket(self, { outside, inside, onExit: recording === undefined ? notOurs : recording.end })
   })
 
 /**

@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { DeniedBy } from "../CallReport.js"
 import * as Deadline from "../Deadline.js"
@@ -22,6 +23,7 @@ import * as RetryBudget from "../RetryBudget.js"
 import type { AlternativesLeft } from "./alternatives.js"
 import { Alternatives } from "./alternatives.js"
 import { inContext } from "./bracket.js"
+import { clockOf } from "./caller.js"
 import * as OptionsOf from "./options.js"
 import { denied, fellBack, insideAttempt, waiting } from "./recorder.js"
 
@@ -48,6 +50,14 @@ export const deadlineOf = (options: {
   readonly deadline?: Duration.DurationInput | undefined
 }): Duration.Duration | undefined =>
   options.deadline === undefined ? undefined : OptionsOf.finitePositiveDuration("deadline", options.deadline)
+
+/** The context in which a chain is one call, whoever is asked: what `RetryBudget.track` and `IdempotencyKey.once` do. */
+export const oneCall = <R>(context: Context.Context<R>, fiber: Fiber.RuntimeFiber<unknown, unknown>) =>
+  RetryBudget.unsafeDeposit(IdempotencyKey.ensure(context), clockOf(fiber).unsafeCurrentTimeNanos())
+
+/** The chain as one call. */
+export const asOneCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => inContext(self, (context) => oneCall(context, fiber)))
 
 /** A provider of a chain, and what it is called. */
 export interface Candidate<S> {

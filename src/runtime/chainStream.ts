@@ -14,7 +14,6 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { ChatChunk, ChatRequest, Service } from "../ChatProvider.js"
-import * as IdempotencyKey from "../IdempotencyKey.js"
 import { beganToolCall, contentOf, hasFinished, hasOutput, hasUsage, isChunk } from "../internal/chunks.js"
 import { continuationOf, isContinuable } from "../internal/continuation.js"
 import { Overlap } from "../internal/overlap.js"
@@ -22,6 +21,7 @@ import type { CallError } from "../ProviderError.js"
 import { isFallbackable, isRetryable } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { Answered, Patience } from "./chain.js"
+import { asOneCall } from "./chain.js"
 import type { Links } from "./chatChain.js"
 import { askChat } from "./chatChain.js"
 import type { Lease, Opened, Pull } from "./lease.js"
@@ -201,7 +201,7 @@ const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | 
         return asked.afterCut._tag === "Fail" ? pullsOf(opened.answer) : reader.pull
       }
     )
-  }).pipe(RetryBudget.track, IdempotencyKey.once)
+  }).pipe(asOneCall)
 
 /** Asks the chain. The answer ends well, or with the error that cut it. */
 export const streamChain = <B = never>(asked: Asked<B>): Stream.Stream<ChatChunk | B, CallError> =>

@@ -11,15 +11,16 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatChunk } from "../ChatProvider.js"
+import { parseJson } from "../internal/json.js"
 import * as ProviderError from "../ProviderError.js"
 import { locally } from "./bracket.js"
+import { clockOf } from "./caller.js"
 import type { FrameReader } from "./eventStream.js"
 import { chunksOf } from "./eventStream.js"
 import type { Pull } from "./lease.js"
@@ -89,30 +90,35 @@ const accept = (
   response: HttpClientResponse.HttpClientResponse,
   target: ProviderError.Target
 ): Effect.Effect<Accepted, ProviderError.ProviderError> =>
-  Effect.gen(function*() {
+  Effect.withFiberRuntime((fiber) => {
     const { headers, status } = response
-    const now = yield* Clock.currentTimeMillis
-    yield* answered({ status, requestId: ProviderError.requestIdOf(headers) })
-    if (status < 200 || status > 299) {
-      const body = yield* readErrorBody(response)
-      return yield* Effect.fail(ProviderError.fromResponse({ status, headers, body, now }, target))
-    }
-    return { response, now }
+    const now = clockOf(fiber).unsafeCurrentTimeMillis()
+    answered(fiber.currentContext, { status, requestId: ProviderError.requestIdOf(headers) })
+    return status >= 200 && status < 300
+      ? Effect.succeed({ response, now })
+      : Effect.flatMap(
+        readErrorBody(response),
+        (body) => Effect.fail(ProviderError.fromResponse({ status, headers, body, now }, target))
+      )
   })
 
 const read = (
   { now, response }: Accepted,
   target: ProviderError.Target
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
-  Effect.gen(function*() {
-    const { headers, status } = response
-    const text = yield* Effect.mapError(response.text, (error) => transportError(error, target))
-    const unusable = () => ProviderError.fromResponse({ status, headers, body: text, now }, target)
-    const body = yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: unusable })
-    const inBand = ProviderError.fromInBand(body, { headers, now }, target)
-    return inBand === undefined
-      ? { body, unusable }
-      : yield* Effect.fail(inBand)
+  Effect.matchEffect(response.text, {
+    onFailure: (error) => Effect.fail(transportError(error, target)),
+    onSuccess: (text) => {
+      const { headers, status } = response
+      const unusable = () => ProviderError.fromResponse({ status, headers, body: text, now }, target)
+      const parsed = parseJson(text)
+      if (parsed === undefined) {
+        return Effect.fail(unusable())
+      }
+      const body = parsed.value
+      const inBand = ProviderError.fromInBand(body, { headers, now }, target)
+      return inBand === undefined ? Effect.succeed({ body, unusable }) : Effect.fail(inBand)
+    }
   })
 
 const always = () => true
@@ -126,10 +132,15 @@ const send = <R>(
   request: HttpClientRequest.HttpClientRequest,
   target: ProviderError.Target
 ) =>
-  Effect.zipRight(sending(request.url), propagated(request)).pipe(
-    Effect.flatMap((request) => locally(client.execute(request), HttpClient.currentTracerDisabledWhen, () => always)),
-    Effect.mapError((error) => transportError(error, target)),
-    Effect.flatMap((response) => accept(response, target))
+  Effect.withFiberRuntime<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>((fiber) => {
+    sending(fiber.currentContext, request.url)
+    const sent = client.execute(propagated(request, fiber))
+    return locally(sent, HttpClient.currentTracerDisabledWhen, () => always)
+  }).pipe(
+    Effect.matchEffect({
+      onFailure: (error) => Effect.fail(transportError(error, target)),
+      onSuccess: (response) => accept(response, target)
+    })
   )
 
 /** One request and its whole answer. */

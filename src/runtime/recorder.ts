@@ -57,12 +57,13 @@ const fill = <A, E, R>(
     )
 }
 
-/** The effect sends the request that the attempt is. */
-const sendIn = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt): Effect.Effect<A, E, R> =>
+/** The effect sends the request that the attempt is, with the key of the nth. */
+const sendIn = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt, nth?: number): Effect.Effect<A, E, R> =>
   inContext(self, (context) => {
     // A policy outside of any chat opened no span.
     attempt.span ??= attemptSpan(context)
-    return withAttemptSpan(Context.add(context, CurrentRequest, attempt), attempt.span)
+    const keyed = nth === undefined ? context : IdempotencyKey.nth(nth)(context)
+    return withAttemptSpan(Context.add(keyed, CurrentRequest, attempt), attempt.span)
   })
 
 /** An attempt of a provider that nobody asks but the program. */
@@ -70,11 +71,11 @@ const openAlone = (context: Context.Context<never>, target: Target, now: bigint)
   openAttempt(context, `${target.provider} ${target.model}`, target, now)
 
 /** A request that is an attempt by itself. */
-const alone = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target): Effect.Effect<A, E, R> =>
+const alone = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target, nth?: number): Effect.Effect<A, E, R> =>
   Effect.contextWithEffect((context: Context.Context<R>) =>
     Effect.withFiberRuntime((fiber) => {
       const attempt = openAlone(context, target, clockOf(fiber).unsafeCurrentTimeNanos())
-      return recordAttempt(sendIn(self, attempt), attempt)
+      return recordAttempt(sendIn(self, attempt, nth), attempt)
     })
   )
 
@@ -92,11 +93,10 @@ export const request = <A, E, R>(
     if (around === undefined) {
       return chatCall(alone(self, target), { ...target, request })
     }
-    around.requests += 1
-    const keyed = IdempotencyKey.derived(self, around.requests)
-    return around.requests === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
-      ? inChat(fill(sendIn(keyed, around), around, target), { ...target, request })
-      : chatCall(alone(keyed, target), { ...target, request })
+    const nth = around.requests += 1
+    return nth === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
+      ? inChat(fill(sendIn(self, around, nth), around, target), { ...target, request })
+      : chatCall(alone(self, target, nth), { ...target, request })
   })
 
 /** `sendIn` for a stream that is counted. */
@@ -184,13 +184,13 @@ export const requestStream = <A, E, R>(
     })
   )
 
-/** The current request is about to be sent to this URL. */
-export const sending = (url: string): Effect.Effect<void> =>
-  Effect.map(CurrentRequest, (attempt) => {
-    if (attempt?.span !== undefined) {
-      attempt.server = serverOf(url)
-    }
-  })
+/** The request that is current in the context is about to be sent to this URL. */
+export const sending = (context: Context.Context<never>, url: string): void => {
+  const attempt = Context.get(context, CurrentRequest)
+  if (attempt?.span !== undefined) {
+    attempt.server = serverOf(url)
+  }
+}
 
 /** What the current request leaves out of what was asked. */
 export const dropped = (fields: ReadonlyArray<string>): Effect.Effect<void> =>
@@ -200,13 +200,14 @@ export const dropped = (fields: ReadonlyArray<string>): Effect.Effect<void> =>
     }
   })
 
-/** What the response to the current request said of itself. */
+/** What the response to the request that is current in the context said of itself. */
 export const answered = (
+  context: Context.Context<never>,
   answer: { readonly status: number; readonly requestId: string | undefined }
-): Effect.Effect<void> =>
-  Effect.map(CurrentRequest, (attempt) => {
-    if (attempt !== undefined) {
-      attempt.status = answer.status
-      attempt.requestId = answer.requestId
-    }
-  })
+): void => {
+  const attempt = Context.get(context, CurrentRequest)
+  if (attempt !== undefined) {
+    attempt.status = answer.status
+    attempt.requestId = answer.requestId
+  }
+}

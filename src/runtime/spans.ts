@@ -15,7 +15,6 @@ import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
@@ -65,9 +64,12 @@ class CurrentChat extends Context.Reference<CurrentChat>()(
 
 const nativeTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
+/** Does anybody get to see the spans? Effect's own tracer keeps them to itself. */
+export const isCollecting = (tracer: Tracer.Tracer): boolean => tracer !== nativeTracer
+
 const tracingOf = (fiber: AnyFiber, clock: Clock.Clock): Tracing | undefined => {
   const tracer = Context.get(fiber.currentDefaultServices, Tracer.Tracer)
-  if (tracer === nativeTracer || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) {
+  if (!isCollecting(tracer) || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) {
     return undefined
   }
   const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
@@ -288,17 +290,17 @@ export const serverOf = (url: string): Attributes => {
  * The request with the `traceparent` of the span around, as the client does it when its own span is not disabled, and
  * as it can be switched off there: `HttpClient.withTracerPropagation`. Source: W3C Trace Context.
  */
-export const propagated = (request: HttpClientRequest.HttpClientRequest) =>
-  Effect.withFiberRuntime<HttpClientRequest.HttpClientRequest>((fiber) => {
-    const span = traceOf(fiber.currentContext)
-    return Effect.succeed(
-      span === undefined || !fiber.getFiberRef(HttpClient.currentTracerPropagation) ||
-        !fiber.getFiberRef(FiberRef.currentTracerEnabled)
-        ? request
-        : HttpClientRequest.setHeader(
-          request,
-          "traceparent",
-          `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
-        )
+export const propagated = (
+  request: HttpClientRequest.HttpClientRequest,
+  fiber: AnyFiber
+): HttpClientRequest.HttpClientRequest => {
+  const span = traceOf(fiber.currentContext)
+  return span === undefined || !fiber.getFiberRef(HttpClient.currentTracerPropagation) ||
+      !fiber.getFiberRef(FiberRef.currentTracerEnabled)
+    ? request
+    : HttpClientRequest.setHeader(
+      request,
+      "traceparent",
+      `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
     )
-  })
+}

@@ -8,10 +8,14 @@
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Doc from "@effect/printer/Doc"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as RuntimeFlagsPatch from "effect/RuntimeFlagsPatch"
+import * as Scope from "effect/Scope"
 import manifest from "../../../package.json" with { type: "json" }
 import * as Gateway from "../../gateway/Gateway.js"
 import type * as GatewayConfig from "../../gateway/GatewayConfig.js"
@@ -55,6 +59,17 @@ const announcement = (url: string, { models }: GatewayConfig.GatewayConfig) =>
     `Listening on ${url}/v1 for ${models.map(({ name }) => name).join(", ") || "no model"}. Metrics: ${url}/metrics`
   )
 
+/** What Effect counts of each fiber tells nothing about requests, and there are several fibers to a request. */
+const withoutFiberMetrics = Effect.withRuntimeFlagsPatch(RuntimeFlagsPatch.disable(RuntimeFlags.RuntimeMetrics))
+
+/**
+ * A request adds to its context a dozen times, and each time all that is in there is copied: what the command line needs
+ * has no business there.
+ */
+const withScopeAlone = Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
+  Context.pick(Scope.Scope)(context)
+)
+
 /** Serves until it is interrupted, and has then ended what ran. */
 const serve = (config: GatewayConfig.GatewayConfig, grace: Duration.Duration, isDemo: boolean) =>
   Effect.gen(function*() {
@@ -63,13 +78,15 @@ const serve = (config: GatewayConfig.GatewayConfig, grace: Duration.Duration, is
     yield* Effect.gen(function*() {
       const gateway = yield* Gateway.make(config, { metrics: yield* Prometheus.make(service) })
       const address = yield* Server.serve(gateway.app, { ...config.listen, drain: gateway.drain, grace, hurry }).pipe(
-        Spans.discreet
+        Spans.discreet,
+        withScopeAlone
       )
       const url = Server.urlOf(address)
       yield* Screen.print(announcement(url, config), ...isDemo ? [Doc.empty, ...Demo.lines(url)] : [])
       yield* Effect.never
     }).pipe(
       Effect.scoped,
+      withoutFiberMetrics,
       Effect.provide(Otlp.layer(service).pipe(Layer.provideMerge(Upstream.layer)))
     )
   }).pipe(

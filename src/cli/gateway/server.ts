@@ -13,6 +13,7 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -142,8 +143,12 @@ export const serve = <R>(
     // What is cut is interrupted, and has until the end of this scope to put things in order.
     const handlers = yield* FiberSet.make()
     const handler = yield* NodeHttpServer.makeHandler(
-      Effect.withFiberRuntime((fiber) => FiberSet.add(handlers, fiber)).pipe(
-        Effect.zipRight(app),
+      Effect.withFiberRuntime<HttpServerResponse.HttpServerResponse, never, R | HttpServerRequest.HttpServerRequest>(
+        (fiber) => {
+          FiberSet.unsafeAdd(handlers, fiber)
+          return app
+        }
+      ).pipe(
         // Which a handled app is not by itself, so a client that goes away would cancel nothing.
         Effect.interruptible
       )

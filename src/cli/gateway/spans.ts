@@ -6,13 +6,18 @@
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as Effect from "effect/Effect"
 import { redactingHeaders } from "../../runtime/secrets.js"
+import { isCollecting } from "../../runtime/spans.js"
 
 /** What machines ask for every few seconds. */
 const routine: ReadonlyArray<string> = ["/health", "/ready", "/metrics"]
 
-/** For the effect that makes the server's handler. */
+/** For the effect that makes the server's handler. A span that nobody collects is not made. */
 export const discreet = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  self.pipe(
-    redactingHeaders(["idempotency-key", "x-budget-key"]),
-    Effect.locally(HttpMiddleware.currentTracerDisabledWhen, ({ url }) => routine.includes(url))
-  )
+  Effect.flatMap(Effect.tracer, (tracer) =>
+    self.pipe(
+      redactingHeaders(["idempotency-key", "x-budget-key"]),
+      Effect.locally(
+        HttpMiddleware.currentTracerDisabledWhen,
+        ({ url }) => !isCollecting(tracer) || routine.includes(url)
+      )
+    ))

@@ -5,12 +5,13 @@
  * all is over. Neither has a key, a prompt or an answer in it.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
-import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as CallReport from "../../CallReport.js"
 import type { Target } from "../../ProviderError.js"
 
@@ -33,11 +34,13 @@ export class Account {
   private fallbacks = 0
   private waited = 0
 
-  constructor(readonly requestId: string) {}
+  constructor(readonly requestId: string, private readonly trace: Tracer.AnySpan) {}
 
-  /** Notes what happens in the effect, and in what it hands on. */
-  readonly keep = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    CallReport.noting(self, (event) => this.note(event))
+  private readonly noting = CallReport.noting((event) => this.note(event))
+
+  /** The context in which this notes what happens, as part of the trace. */
+  readonly keeping = <R>(context: Context.Context<R>): Context.Context<R> =>
+    Context.add(this.noting(context), Tracer.ParentSpan, this.trace)
 
   private note(event: CallReport.Event): void {
     switch (event._tag) {
@@ -91,11 +94,10 @@ export class Account {
     Effect.gen(this, function*() {
       const level = isRoutine ? LogLevel.Debug : LogLevel.Info
       const begun = yield* Clock.currentTimeNanos
-      const trace = Option.match(yield* Effect.option(Effect.currentParentSpan), {
-        onNone: () => ({}),
-        onSome: ({ traceId }) => ({ traceId })
-      })
-      yield* Effect.addFinalizer(() =>
+      const scope = yield* Effect.scope
+      // `Effect.addFinalizer` would compare all references of the fiber, twice, to run this in a copy of them.
+      yield* Scope.addFinalizer(
+        scope,
         Effect.flatMap(FiberRef.get(FiberRef.currentMinimumLogLevel), (least) =>
           LogLevel.lessThan(level, least) ?
             Effect.void :
@@ -104,7 +106,7 @@ export class Account {
                 Effect.annotateLogs({
                   ...request,
                   ...this.line,
-                  ...trace,
+                  traceId: this.trace.traceId,
                   durationMs: Math.round(Number(ended - begun) / 1e6)
                 })
               )))

@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { isDeeper, isObject, parseJson } from "../../internal/json.js"
+import { inContext } from "../../runtime/bracket.js"
 import type { GatewayConfig } from "../GatewayConfig.js"
 import type { Account } from "./account.js"
 import type { Client } from "./clients.js"
@@ -46,6 +47,12 @@ export interface House {
 
 /** In bytes: room for the images that providers take in one request. */
 const MAX_BODY = 32 * 1024 * 1024
+
+/**
+ * In bytes: what most requests have, and what comes in few pieces. The platform gathers bytes by copying all it has with
+ * each piece, and a text at a cost of its own, since it keeps it for whoever asks again.
+ */
+const SMALL_BODY = 256 * 1024
 
 /** Far from what a schema of tools needs, and from what the stack takes. */
 const MAX_DEPTH = 256
@@ -93,13 +100,15 @@ const unmeasured = (request: HttpServerRequest.HttpServerRequest): Effect.Effect
     )
   })
 
+const decode = (bytes: ArrayBuffer): string => new TextDecoder().decode(bytes)
+
 const textOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, Refusal> => {
   const length = request.headers["content-length"]
   return length === undefined
     ? unmeasured(request)
     : Number(length) > MAX_BODY
     ? Effect.fail(tooLarge)
-    : request.text.pipe(
+    : (Number(length) > SMALL_BODY ? request.text : Effect.map(request.arrayBuffer, decode)).pipe(
       HttpIncomingMessage.withMaxBodySize(Option.some(MAX_BODY)),
       Effect.mapError(() => brokenOff)
     )
@@ -154,5 +163,8 @@ export const read = (
   })
 
 /** Does what was asked, at the client's expense and in its time; what comes of it is told by the account. */
-export const inTheNameOf = ({ account, client, wishes }: Asked) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  self.pipe(Wishes.granted(wishes, client), account.keep)
+export const inTheNameOf = ({ account, client, wishes }: Asked) => {
+  const granted = Wishes.granted(wishes, client)
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    inContext(self, (context) => account.keeping(granted(context)))
+}

@@ -5,7 +5,7 @@
  * client is never that of another, whatever they call it.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as RetryBudget from "../../RetryBudget.js"
 import type { AuthKey } from "../GatewayConfig.js"
 import type { Refusal } from "./refusals.js"
@@ -36,7 +36,10 @@ const admitting = (name: string, limit: number): Client["admit"] => {
       return Effect.succeed(tooMany(name, limit))
     }
     underWay += 1
-    return Effect.as(Effect.addFinalizer(() => Effect.sync(() => underWay -= 1)), undefined)
+    const leave = Effect.sync(() => {
+      underWay -= 1
+    })
+    return Effect.as(Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, leave)), undefined)
   })
 }
 

@@ -12,13 +12,11 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
-import * as IdempotencyKey from "../../IdempotencyKey.js"
 import { WholeEvents } from "../../internal/wholeEvents.js"
 import type { CallError } from "../../ProviderError.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
-import * as RetryBudget from "../../RetryBudget.js"
 import { recordedCall } from "../../runtime/calls.js"
-import { ask, deadlineOf, patienceOf } from "../../runtime/chain.js"
+import { ask, deadlineOf, oneCall, patienceOf } from "../../runtime/chain.js"
 import { transportError } from "../../runtime/exchange.js"
 import { redactingHeaders } from "../../runtime/secrets.js"
 import type { Asked } from "./asked.js"
@@ -80,7 +78,7 @@ const askAll = (
     (response, deadline) => deadline === undefined ? response : Deadline.withinOpening(response, deadline),
     response
   )
-  return recordedCall(within.pipe(RetryBudget.track, IdempotencyKey.once), upstreams[0].target).pipe(inTheNameOf(asked))
+  return recordedCall(within, upstreams[0].target, oneCall).pipe(inTheNameOf(asked))
 }
 
 const isEventStream = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>

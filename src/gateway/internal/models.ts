@@ -87,7 +87,9 @@ const isApiAnswer = ({ headers, status }: HttpClientResponse.HttpClientResponse)
 const withApiAnswers = (client: HttpClient.HttpClient, target: Target): HttpClient.HttpClient =>
   client.pipe(
     HttpClient.withTracerDisabledWhen(() => true),
-    HttpClient.mapRequestEffect(propagated),
+    HttpClient.mapRequestEffect((request) =>
+      Effect.withFiberRuntime((fiber) => Effect.succeed(propagated(request, fiber)))
+    ),
     HttpClient.transformResponse(Effect.flatMap((response) =>
       isApiAnswer(response)
         ? Effect.succeed(response)

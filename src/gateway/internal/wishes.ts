@@ -7,11 +7,9 @@
 import type * as Headers from "@effect/platform/Headers"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as IdempotencyKey from "../../IdempotencyKey.js"
 import * as RetryBudget from "../../RetryBudget.js"
-import { inContext } from "../../runtime/bracket.js"
 import type { Client } from "./clients.js"
 import type { Refusal } from "./refusals.js"
 import { invalid } from "./refusals.js"
@@ -47,14 +45,12 @@ export const read = (headers: Headers.Headers): Either.Either<Wishes, Refusal> =
     : Either.left(invalid(400, "invalid_header", `${bad[0]}: expected 1 to 128 visible ASCII characters.`))
 }
 
-/** What the client is charged, and its key, around everything done for a request. */
+/** What the client is charged, and its key, in the context of everything done for a request. */
 export const granted =
   ({ budgetKey, idempotencyKey }: Wishes, { budget, name }: Client) =>
-  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-    const charged = RetryBudget.withKey(
-      budgetKey === undefined ? self : RetryBudget.withKey(self, `${name}:${budgetKey}`),
-      name
-    )
-    const paid = budget === undefined ? charged : inContext(charged, Context.add(RetryBudget.CurrentBudget, budget))
-    return idempotencyKey === undefined ? paid : IdempotencyKey.withKey(paid, `${name}:${idempotencyKey}`)
+  <R>(context: Context.Context<R>): Context.Context<R> => {
+    const paid = budget === undefined ? context : Context.add(context, RetryBudget.CurrentBudget, budget)
+    const charged = RetryBudget.keyed(name)(paid)
+    const apart = budgetKey === undefined ? charged : RetryBudget.keyed(`${name}:${budgetKey}`)(charged)
+    return idempotencyKey === undefined ? apart : IdempotencyKey.keyed(`${name}:${idempotencyKey}`)(apart)
   }
