@@ -341,6 +341,20 @@ export const track = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E
   Effect.clockWith((clock) => inContext(self, (context) => unsafeDeposit(context, clock.unsafeCurrentTimeNanos())))
 
 /**
+ * `withdraw` for who has the context at hand.
+ *
+ * @internal
+ */
+export const unsafeWithdraw = (
+  context: Context.Context<never>,
+  charge: "retry" | "hard cap only",
+  now: bigint
+): boolean => {
+  const budget = Context.get(context, CurrentBudget)
+  return budget === undefined || budget.withdraw(charge, Context.get(context, CurrentKeys), now)
+}
+
+/**
  * May an extra attempt be made? If so it is charged to every key in force: a `"retry"` takes a token and counts for the
  * hard cap, `"hard cap only"` takes no token (a fallback's first attempt, a retry that waited out the server's
  * Retry-After). If a key lacks either, none is charged. Always true when no budget is in force. Policies ask this
@@ -364,13 +378,6 @@ export const track = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E
  * @category accessors
  */
 export const withdraw = (charge: "retry" | "hard cap only"): Effect.Effect<boolean> =>
-  Effect.withFiberRuntime((fiber) => {
-    const budget = Context.get(fiber.currentContext, CurrentBudget)
-    return Effect.succeed(
-      budget === undefined || budget.withdraw(
-        charge,
-        Context.get(fiber.currentContext, CurrentKeys),
-        clockOf(fiber).unsafeCurrentTimeNanos()
-      )
-    )
-  })
+  Effect.withFiberRuntime((fiber) =>
+    Effect.succeed(unsafeWithdraw(fiber.currentContext, charge, clockOf(fiber).unsafeCurrentTimeNanos()))
+  )

@@ -11,6 +11,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
@@ -27,6 +28,7 @@ import { isCallError, isRetryable } from "./ProviderError.js"
 import * as RetryBudget from "./RetryBudget.js"
 import type { AlternativesLeft } from "./runtime/alternatives.js"
 import { Alternatives } from "./runtime/alternatives.js"
+import { clockOf } from "./runtime/caller.js"
 import * as OptionsOf from "./runtime/options.js"
 import { denied, insideAttempt } from "./runtime/recorder.js"
 import { MAX_TIMER_MILLIS } from "./runtime/timeLimit.js"
@@ -314,15 +316,30 @@ const waitsOutRetryAfter = (error: unknown, delay: number): boolean => {
  * @category combinators
  */
 export const withinBudget = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.Schedule<Out, In, R> =>
-  review(self, (error, delay) => Effect.map(budgetAllows(error, delay), (allowed) => allowed ? delay : "budget"))
+  review(
+    self,
+    (error, delay) =>
+      Effect.withFiberRuntime((fiber) =>
+        Effect.succeed(budgetAllows(error, delay, fiber.currentContext, clockOf(fiber)) ? delay : "budget")
+      )
+  )
 
 /**
- * Takes the retry after so many milliseconds from the budget in force.
+ * Takes the retry after so many milliseconds from the budget in force in the context.
  *
  * @internal
  */
-export const budgetAllows = (error: unknown, delay: number): Effect.Effect<boolean> =>
-  RetryBudget.withdraw(waitsOutRetryAfter(error, delay) ? "hard cap only" : "retry")
+export const budgetAllows = (
+  error: unknown,
+  delay: number,
+  context: Context.Context<never>,
+  clock: Clock.Clock
+): boolean =>
+  RetryBudget.unsafeWithdraw(
+    context,
+    waitsOutRetryAfter(error, delay) ? "hard cap only" : "retry",
+    clock.unsafeCurrentTimeNanos()
+  )
 
 /**
  * Options of `make`: those of `Backoff.exponential`, and these.

@@ -278,12 +278,7 @@ export const build = (settings: Settings, shared: Shared): Protect => {
         yield* denied("not retryable", target)
         return yield* Effect.fail(told)
       }
-      // The budget is asked last, below: a policy of the user's must not take from it as well.
-      const [next, delay, decision] = yield* Effect.provideService(
-        policy.step(yield* Clock.currentTimeMillis, error, state),
-        RetryBudget.CurrentBudget,
-        undefined
-      )
+      const [next, delay, decision] = yield* policy.step(yield* Clock.currentTimeMillis, error, state)
       if (ScheduleDecision.isDone(decision)) {
         return yield* Effect.fail(told)
       }
@@ -291,12 +286,14 @@ export const build = (settings: Settings, shared: Shared): Protect => {
         yield* denied("circuit", target)
         return yield* Effect.fail(told)
       }
-      if (!(yield* RetryPolicy.budgetAllows(error, Duration.toMillis(delay)))) {
+      if (!RetryPolicy.budgetAllows(error, Duration.toMillis(delay), caller.context, caller.clock)) {
         yield* denied("budget")
         return yield* Effect.fail(told)
       }
       yield* waiting(delay, reasonOf(error, delay))
-      yield* Effect.sleep(delay)
+      if (Duration.greaterThan(delay, Duration.zero)) {
+        yield* Effect.sleep(delay)
+      }
       return yield* Effect.uninterruptibleMask((restore) =>
         attemptThen(self, target, { ...caller, restore }, manner, {
           ended: (exit) => exit,
@@ -340,7 +337,11 @@ export const build = (settings: Settings, shared: Shared): Protect => {
           ? ending(Effect.zipRight(denied(error.by, target, context), Effect.fail(error.error)), end)
           : retries
           ? ending(
-            Effect.provide(outside.restore(retry(self, target, caller, error, error, policy.initial, manner)), context),
+            // The budget is asked last, by `retry`: a policy of the user's must not take from it as well.
+            Effect.provide(
+              outside.restore(retry(self, target, caller, error, error, policy.initial, manner)),
+              Context.add(context, RetryBudget.CurrentBudget, undefined)
+            ),
             end
           )
           : end(Exit.fail(error))

@@ -16,7 +16,7 @@ import { WholeEvents } from "../../internal/wholeEvents.js"
 import type { CallError } from "../../ProviderError.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
 import { recordedCall } from "../../runtime/calls.js"
-import { ask, deadlineOf, oneCall, patienceOf } from "../../runtime/chain.js"
+import { ask, oneCall } from "../../runtime/chain.js"
 import { transportError } from "../../runtime/exchange.js"
 import { redactingHeaders } from "../../runtime/secrets.js"
 import type { Asked } from "./asked.js"
@@ -62,11 +62,10 @@ const askAll = (
   asked: Asked
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, CallError> => {
   const { served, wishes } = asked
-  const { fallback } = served.config
   const response = Effect.map(
     ask({
       candidates: Arr.map(upstreams, (upstream) => ({ service: upstream, target: upstream.target })),
-      settings: patienceOf(fallback),
+      settings: served.patience,
       send: (upstream: Upstream) => send(upstream, what, asked),
       callErrorOf: Effect.succeed,
       round: 0,
@@ -74,7 +73,7 @@ const askAll = (
     }),
     ({ answer }) => answer
   )
-  const within = [deadlineOf(fallback), wishes.deadline].reduce<typeof response>(
+  const within = [served.deadline, wishes.deadline].reduce<typeof response>(
     (response, deadline) => deadline === undefined ? response : Deadline.withinOpening(response, deadline),
     response
   )

@@ -10,6 +10,7 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -22,6 +23,8 @@ import * as OpenAi from "../../OpenAi.js"
 import * as ProviderError from "../../ProviderError.js"
 import * as Resilience from "../../Resilience.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
+import type { Patience } from "../../runtime/chain.js"
+import { deadlineOf, patienceOf } from "../../runtime/chain.js"
 import * as Endpoint from "../../runtime/endpoint.js"
 import { brokenBody } from "../../runtime/httpAttempt.js"
 import { propagated } from "../../runtime/spans.js"
@@ -43,6 +46,9 @@ export interface Served {
   readonly config: Model
   readonly chat: Service
   readonly upstreams: ReadonlyArray<Upstream>
+  /** What is waited for where upstreams are asked, and how long that may take in all. */
+  readonly patience: Patience
+  readonly deadline: Duration.Duration | undefined
 }
 
 const layerOf = (provider: Provider, model: string) =>
@@ -114,6 +120,8 @@ const upstreamOf = (
 const serve = (config: Model, providers: GatewayConfig["providers"]) =>
   Effect.all({
     config: Effect.succeed(config),
+    patience: Effect.sync(() => patienceOf(config.fallback)),
+    deadline: Effect.sync(() => deadlineOf(config.fallback)),
     chat: chatOf(config, providers),
     upstreams: Effect.forEach(
       config.chain.flatMap((target) => {
