@@ -1,11 +1,12 @@
 import { FetchHttpClient, HttpClient, type HttpClientRequest } from "@effect/platform"
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Layer, Logger, Redacted, Tracer } from "effect"
+import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Layer, Logger, Redacted } from "effect"
 import { Anthropic, CallReport, ChatProvider, Fallback, IdempotencyKey, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
 import { asking, clients, describeError } from "./providerOverHttp.js"
+import { rememberingTracer } from "./spans.js"
 import { onlyReport } from "./utils.js"
 
 const KEY = "sk-ant-key-that-must-stay-secret"
@@ -420,16 +421,7 @@ describe("secrets", () => {
         Fault.status(400, { body: echo })
       ]
       yield* server.script("m", ...faults)
-      const spans: Array<Tracer.Span> = []
-      const native = yield* Effect.tracer
-      const tracer = Tracer.make({
-        context: native.context,
-        span: (...args) => {
-          const span = native.span(...args)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = yield* rememberingTracer
       const logger = Logger.make((entry) => {
         seen.push(entry.message, entry.cause, [...entry.annotations])
       })

@@ -11,13 +11,13 @@ import {
   Layer,
   Logger,
   LogLevel,
-  Redacted,
-  Tracer
+  Redacted
 } from "effect"
 import { CallReport, ChatProvider, Fallback, IdempotencyKey, OpenAi, Resilience } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
 import { asking, clients, describeError } from "./providerOverHttp.js"
+import { rememberingTracer } from "./spans.js"
 
 const KEY = "sk-key-that-must-stay-secret"
 const PROMPT = "a prompt that must stay private"
@@ -210,16 +210,7 @@ describe("secrets and prompts", () => {
         Fault.status(400, { body: echo })
       ]
       yield* server.script("m", ...faults)
-      const spans: Array<Tracer.Span> = []
-      const native = yield* Effect.tracer
-      const tracer = Tracer.make({
-        context: native.context,
-        span: (...args) => {
-          const span = native.span(...args)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = yield* rememberingTracer
       const logger = Logger.make((entry) => {
         seen.push(entry.message, entry.cause, [...entry.annotations])
       })

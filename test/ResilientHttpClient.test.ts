@@ -3,10 +3,11 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import type { Layer } from "effect"
-import { Chunk, Effect, Either, Exit, Logger, LogLevel, Stream, Tracer } from "effect"
+import { Chunk, Effect, Either, Exit, Logger, LogLevel, Stream } from "effect"
 import { CallReport, CircuitBreaker, IdempotencyKey, Resilience, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
+import { rememberingTracer } from "./spans.js"
 import { failureOf, nameOf, onlyReport } from "./utils.js"
 
 const quick: ResilientHttpClient.Options = { retry: { base: "2 millis", jitter: "none" } }
@@ -229,16 +230,7 @@ describe("what the program sees", () => {
   it.scopedLive("no key of any provider in the client's spans", () =>
     Effect.gen(function*() {
       const { client, server } = yield* setting([Fault.ok()])
-      const native = yield* Effect.tracer
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        context: native.context,
-        span: (...args) => {
-          const span = native.span(...args)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = yield* rememberingTracer
       yield* client.execute(HttpClientRequest.setHeader(post(server), "api-key", "a-secret")).pipe(
         Effect.withTracer(tracer)
       )

@@ -1,9 +1,10 @@
 /** What the operator of a gateway is told: one line for each request, and nothing that is its client's own. */
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Cause, Effect, Exit, Fiber, HashMap, Layer, Logger, LogLevel, Tracer } from "effect"
+import { Cause, Effect, Exit, Fiber, HashMap, Layer, Logger, LogLevel } from "effect"
 import { Fault } from "effect-resilience/testing"
 import { inspect } from "node:util"
+import { rememberingTracer } from "../spans.js"
 import type { Serving } from "./serving.js"
 import { chat, CLIENT_KEY, messages, post, PROVIDER_KEY, quick, send, serve } from "./serving.js"
 
@@ -25,7 +26,6 @@ interface Line {
 const listening = Effect.gen(function*() {
   const lines: Array<Line> = []
   const written: Array<string> = []
-  const spans: Array<Tracer.Span> = []
   const logger = Logger.make<unknown, void>((entry) => {
     const annotations = Object.fromEntries(HashMap.toEntries(entry.annotations))
     const [message] = Array.isArray(entry.message) ? entry.message : [entry.message]
@@ -36,15 +36,7 @@ const listening = Effect.gen(function*() {
       Logger.jsonLogger.log(entry)
     )
   })
-  const native = yield* Effect.tracer
-  const tracer = Tracer.make({
-    context: native.context,
-    span: (...args) => {
-      const span = native.span(...args)
-      spans.push(span)
-      return span
-    }
-  })
+  const { spans, tracer } = yield* rememberingTracer
   const policies = { quick: { ...quick, attemptTimeout: "200 millis", circuitBreaker: false } }
   const serving = yield* serve({ auth: { keys: [{ name: "web", key: CLIENT_KEY, maxConcurrent: 20 }] }, policies })
     .pipe(
