@@ -15,6 +15,7 @@ import { sections } from "./report.js"
 
 const ROUNDS = 7
 const WARMUP_SECONDS = 8
+const WARMUP_STREAMS = 40
 
 /** How long a turn of plain answers is, and how many streams each connection reads in one. */
 const SECONDS = 1
@@ -44,7 +45,7 @@ const report = await withContenders(async (contenders) => {
   const before = await memory()
   await each(contenders, async (contender) => {
     await plain(contender, 16, WARMUP_SECONDS)
-    await streamed(contender, 16, 5)
+    await streamed(contender, 16, WARMUP_STREAMS)
   })
   const plainRounds = new Map<number, Rounds<Awaited<ReturnType<typeof plain>>>>()
   for (const connections of [1, 16, 64]) {

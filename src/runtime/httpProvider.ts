@@ -58,6 +58,10 @@ const decodeResponse = Schema.decodeUnknownOption(ChatResponse)
 
 const make = (settings: Settings, protocol: Protocol, client: HttpClient.HttpClient): Service => {
   const { endpoint, provider } = settings
+  const post = HttpClientRequest.post(endpoint.url).pipe(
+    HttpClientRequest.setUrlParams(endpoint.query),
+    HttpClientRequest.setHeaders(endpoint.headers)
+  )
   const encode = (request: ChatRequest, model: string, target: ProviderError.Target, streamed: boolean) =>
     Effect.gen(function*() {
       const body = yield* protocol.encode(request, model, target, streamed)
@@ -65,9 +69,7 @@ const make = (settings: Settings, protocol: Protocol, client: HttpClient.HttpCli
         try: () => JSON.stringify(body),
         catch: () => ProviderError.invalidRequest("the request cannot be encoded as JSON", target)
       })
-      return HttpClientRequest.post(endpoint.url).pipe(
-        HttpClientRequest.setUrlParams(endpoint.query),
-        HttpClientRequest.setHeaders(endpoint.headers),
+      return post.pipe(
         HttpClientRequest.setHeader("idempotency-key", yield* IdempotencyKey.current),
         HttpClientRequest.bodyText(json, "application/json")
       )
