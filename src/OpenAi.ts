@@ -62,18 +62,29 @@ export type ConfigOptions = Endpoint.OrConfig<Options>
  */
 export const defaultBaseUrl = "https://api.openai.com/v1"
 
+/**
+ * Where the server of a layer with these options is asked for something else. Throws a `RangeError` that names a bad option.
+ *
+ * @internal
+ */
+export const endpointOf = (
+  { apiKey, baseUrl, headers, query }: Pick<Options, "apiKey" | "baseUrl" | "headers" | "query">,
+  path: string
+): Endpoint.Endpoint =>
+  Endpoint.make({
+    baseUrl,
+    defaultBaseUrl,
+    path: () => path,
+    query,
+    headers,
+    optionHeaders: [{ option: "apiKey", name: "authorization", prefix: "Bearer ", value: apiKey }]
+  })
+
 const settingsOf = (options: Options): HttpProvider.Settings => ({
   provider: options.provider ?? "openai",
   model: options.model,
   prefill: options.prefill,
-  endpoint: Endpoint.make({
-    baseUrl: options.baseUrl,
-    defaultBaseUrl,
-    path: () => "/chat/completions",
-    query: options.query,
-    headers: options.headers,
-    optionHeaders: [{ option: "apiKey", name: "authorization", prefix: "Bearer ", value: options.apiKey }]
-  })
+  endpoint: endpointOf(options, "/chat/completions")
 })
 
 const choicesOf = ({ n }: ChatRequest): number => typeof n === "number" && n > 1 ? n : 1

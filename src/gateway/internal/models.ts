@@ -25,7 +25,7 @@ import * as Resilience from "../../Resilience.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
 import type { Patience } from "../../runtime/chain.js"
 import { deadlineOf, patienceOf } from "../../runtime/chain.js"
-import * as Endpoint from "../../runtime/endpoint.js"
+import type { Endpoint } from "../../runtime/endpoint.js"
 import { brokenBody } from "../../runtime/httpAttempt.js"
 import { propagated } from "../../runtime/spans.js"
 import type { GatewayConfig, Model, OpenAiProvider, Provider, Target } from "../GatewayConfig.js"
@@ -39,7 +39,7 @@ export type Forwarded = typeof forwarded[number]
 export interface Upstream {
   readonly target: Target
   readonly client: HttpClient.HttpClient
-  readonly endpoints: Readonly<Record<Forwarded, Endpoint.Endpoint>>
+  readonly endpoints: Readonly<Record<Forwarded, Endpoint>>
 }
 
 export interface Served {
@@ -73,16 +73,6 @@ const known = (providers: GatewayConfig["providers"], name: string): Provider =>
   return provider
 }
 
-const endpointOf = ({ apiKey, baseUrl, headers, query }: OpenAiProvider, path: string): Endpoint.Endpoint =>
-  Endpoint.make({
-    baseUrl,
-    defaultBaseUrl: OpenAi.defaultBaseUrl,
-    path: () => `/${path}`,
-    query,
-    headers,
-    optionHeaders: [{ option: "apiKey", name: "authorization", prefix: "Bearer ", value: apiKey }]
-  })
-
 const isApiAnswer = ({ headers, status }: HttpClientResponse.HttpClientResponse): boolean =>
   status >= 400 || status < 300 && /\bjson\b|\btext\/event-stream\b/.test(headers["content-type"] ?? "")
 
@@ -114,7 +104,10 @@ const upstreamOf = (
   Effect.zipWith(ResilientHttpClient.makeFor(target, resilience), HttpClient.HttpClient, (wrap, client) => ({
     target,
     client: wrap(withApiAnswers(client, target)),
-    endpoints: { embeddings: endpointOf(provider, "embeddings"), responses: endpointOf(provider, "responses") }
+    endpoints: {
+      embeddings: OpenAi.endpointOf(provider, "/embeddings"),
+      responses: OpenAi.endpointOf(provider, "/responses")
+    }
   }))
 
 const serve = (config: Model, providers: GatewayConfig["providers"]) =>
