@@ -13,8 +13,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as RuntimeFlags from "effect/RuntimeFlags"
-import * as RuntimeFlagsPatch from "effect/RuntimeFlagsPatch"
 import * as Scope from "effect/Scope"
 import manifest from "../../../package.json" with { type: "json" }
 import * as Gateway from "../../gateway/Gateway.js"
@@ -59,9 +57,6 @@ const announcement = (url: string, { models }: GatewayConfig.GatewayConfig) =>
     `Listening on ${url}/v1 for ${models.map(({ name }) => name).join(", ") || "no model"}. Metrics: ${url}/metrics`
   )
 
-/** What Effect counts of each fiber tells nothing about requests, and there are several fibers to a request. */
-const withoutFiberMetrics = Effect.withRuntimeFlagsPatch(RuntimeFlagsPatch.disable(RuntimeFlags.RuntimeMetrics))
-
 /**
  * A request adds to its context a dozen times, and each time all that is in there is copied: what the command line needs
  * has no business there.
@@ -86,7 +81,6 @@ const serve = (config: GatewayConfig.GatewayConfig, grace: Duration.Duration, is
       yield* Effect.never
     }).pipe(
       Effect.scoped,
-      withoutFiberMetrics,
       Effect.provide(Otlp.layer(service).pipe(Layer.provideMerge(Upstream.layer)))
     )
   }).pipe(
