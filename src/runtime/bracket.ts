@@ -8,6 +8,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
+import * as Scope from "effect/Scope"
 
 /** One after the other, at no cost if nothing is left to do first. */
 export const andThen = <A, E>(left: Effect.Effect<void>, next: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -56,6 +57,13 @@ export const bracket = <A, E, R>(
         )
     )
   )
+
+/**
+ * `Effect.addFinalizer`, for what needs nothing of the fiber that adds it: that one compares all references of the fiber,
+ * twice, to run the finalizer with those it had then.
+ */
+export const whenClosed = (finalizer: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, finalizer))
 
 /** `Effect.mapInputContext` in half the steps, for what is given something and still needs what it needed. */
 export const inContext = <A, E, R>(

@@ -170,11 +170,9 @@ const recorded = <What>(open: Open<What>) =>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const outside = fiber.currentContext
-    const recording = open(fiber, outside, what)
-    const inside = also(recording === undefined ? outside : recording.inside, fiber)
-    return inside === outside
-      ? self
-      : bracket(self, { outside, inside, onExit: recording === undefined ? notOurs : recording.end })
+    const recording = open(fiber, outside, what) ?? { inside: outside, end: notOurs }
+    const inside = also(recording.inside, fiber)
+    return inside === outside ? self : bracket(self, { outside, inside, onExit: recording.end })
   })
 
 /**

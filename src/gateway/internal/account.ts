@@ -10,10 +10,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as CallReport from "../../CallReport.js"
 import type { Target } from "../../ProviderError.js"
+import { whenClosed } from "../../runtime/bracket.js"
 
 /** As a header can hold it. */
 const legal = (name: string): string => name.replace(/[^\x21-\x7e]/g, "?")
@@ -94,10 +95,7 @@ export class Account {
     Effect.gen(this, function*() {
       const level = isRoutine ? LogLevel.Debug : LogLevel.Info
       const begun = yield* Clock.currentTimeNanos
-      const scope = yield* Effect.scope
-      // `Effect.addFinalizer` would compare all references of the fiber, twice, to run this in a copy of them.
-      yield* Scope.addFinalizer(
-        scope,
+      yield* whenClosed(
         Effect.flatMap(FiberRef.get(FiberRef.currentMinimumLogLevel), (least) =>
           LogLevel.lessThan(level, least) ?
             Effect.void :

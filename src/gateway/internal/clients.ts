@@ -5,8 +5,9 @@
  * client is never that of another, whatever they call it.
  */
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as RetryBudget from "../../RetryBudget.js"
+import { whenClosed } from "../../runtime/bracket.js"
 import type { AuthKey } from "../GatewayConfig.js"
 import type { Refusal } from "./refusals.js"
 
@@ -39,7 +40,7 @@ const admitting = (name: string, limit: number): Client["admit"] => {
     const leave = Effect.sync(() => {
       underWay -= 1
     })
-    return Effect.as(Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, leave)), undefined)
+    return Effect.as(whenClosed(leave), undefined)
   })
 }
 
