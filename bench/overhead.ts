@@ -12,14 +12,12 @@ import { mkdir, writeFile } from "node:fs/promises"
 import { Bench } from "tinybench"
 import * as opossum from "./peers/opossum.mjs"
 import * as pRetry from "./peers/p-retry.mjs"
+import { median } from "./statistics.js"
 
 const CALLS = 1000
 const ROUNDS = 5
 
 type Contenders = Readonly<Record<string, Effect.Effect<void>>>
-
-const median = (numbers: ReadonlyArray<number>): number =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
 
 /** Microseconds per call of each contender, each of which makes so many, round by round. */
 const measure = async (contenders: Contenders, calls = CALLS): Promise<ReadonlyArray<(name: string) => number>> => {

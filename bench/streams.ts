@@ -12,6 +12,7 @@ import { once } from "node:events"
 import { mkdir, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import * as sdk from "./peers/openai.mjs"
+import { median } from "./statistics.js"
 import { CHUNKS, WORD } from "./streams/answer.js"
 
 const ROUNDS = 15
@@ -79,9 +80,6 @@ const turn = async (contender: Contender): Promise<Cost> => {
   const { system, user } = process.cpuUsage(cpu)
   return { time: time / (READS * CHUNKS), cpu: (user + system) / (READS * CHUNKS) }
 }
-
-const median = (numbers: ReadonlyArray<number>): number =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
 
 const table = async (heading: string, baseUrl: string): Promise<string> => {
   const contenders: Record<string, Contender> = {

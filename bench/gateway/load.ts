@@ -1,5 +1,6 @@
 /** Asks a contender as often as it answers, and takes the time. Any answer that is not the right one ends the run. */
 import * as peers from "../peers/load.mjs"
+import { median, quantile } from "../statistics.js"
 import { CHUNKS, questionOf, wordsIn } from "./answer.js"
 import type { Contender } from "./processes.js"
 
@@ -20,11 +21,6 @@ export interface Streamed {
 }
 
 const PATH = "/v1/chat/completions"
-
-const quantile = (numbers: ReadonlyArray<number>, q: number): number =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length * q)] ?? NaN
-
-export const median = (numbers: ReadonlyArray<number>): number => quantile(numbers, 0.5)
 
 export const plain = async ({ headers, url }: Contender, connections: number, seconds: number): Promise<Plain> => {
   const times: Array<number> = []

@@ -2,8 +2,8 @@
  * The tables. Every number in them was measured; a difference or a ratio is that of two contenders in the same round, and
  * what is shown is its median over the rounds.
  */
+import { median } from "../statistics.js"
 import type { Plain, Streamed } from "./load.js"
-import { median } from "./load.js"
 import { DIRECT, OURS, PORTKEY } from "./processes.js"
 
 /** What each contender did in a round. */

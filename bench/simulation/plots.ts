@@ -2,6 +2,7 @@
  * The pictures: what became of the calls over time where a provider fails for a while, and success against load in every
  * scenario. Means over the seeds, from the same runs as the tables.
  */
+import { mean } from "../statistics.js"
 import { endOf } from "./Provider.js"
 import type { Result } from "./report.js"
 import type { Measured } from "./Trial.js"
@@ -10,8 +11,6 @@ export interface Plot {
   readonly name: string
   readonly spec: object
 }
-
-const mean = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, one) => sum + one, 0) / numbers.length
 
 /** A series over the seconds, as far as any run went. */
 const overTime = (runs: ReadonlyArray<Measured>, of: (run: Measured) => ReadonlyArray<number>, seconds: number) =>

@@ -2,6 +2,7 @@
  * The tables. Every number in them was measured; what they compare with is the other contenders of the same scenario,
  * under the same seeds.
  */
+import { mean } from "../statistics.js"
 import type { Contender, Measured, Scenario } from "./Trial.js"
 
 /** A contender in a scenario, once for each seed. */
@@ -10,8 +11,6 @@ export interface Result {
   readonly contender: Contender
   readonly runs: ReadonlyArray<Measured>
 }
-
-const mean = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, one) => sum + one, 0) / numbers.length
 
 /** The standard deviation of a sample. */
 const spread = (numbers: ReadonlyArray<number>): number => {
