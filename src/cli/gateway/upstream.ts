@@ -3,30 +3,127 @@
  *
  * How long an answer may take, until its headers or until its end, is for the policies of each model. How many requests
  * run at a time is too (`maxConcurrent`), so no request ever waits for a connection.
+ *
+ * `@effect/platform-node` has such a client, for all that a program may want of one: it reads a body in a fiber that can
+ * be shared, the headers each time they are looked at, and merges two contexts for each request. That came to a seventh
+ * of what the whole gateway costs, so here is undici behind the same interface with no more than the gateway needs.
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import type { Dispatcher } from "@effect/platform-node/Undici"
 import { Agent } from "@effect/platform-node/Undici"
-import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Cookies from "@effect/platform/Cookies"
+import * as Headers from "@effect/platform/Headers"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as UrlParams from "@effect/platform/UrlParams"
 import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
 
-const Connections = Layer.scoped(
-  NodeHttpClient.Dispatcher,
-  Effect.acquireRelease(
-    Effect.sync(() =>
-      new Agent({
-        headersTimeout: 0,
-        bodyTimeout: 0,
-        connect: { timeout: 10_000 },
-        // A new connection costs two round trips; undici's own four seconds are shorter than most pauses.
-        keepAliveTimeout: 30_000
-      })
-    ),
-    (agent) => Effect.promise(() => agent.destroy())
-  )
+const connections = Effect.acquireRelease(
+  Effect.sync(() =>
+    new Agent({
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: { timeout: 10_000 },
+      // A new connection costs two round trips; undici's own four seconds are shorter than most pauses.
+      keepAliveTimeout: 30_000
+    })
+  ),
+  (agent) => Effect.promise(() => agent.destroy())
 )
 
+type Body<A> = Effect.Effect<A, HttpClientError.ResponseError>
+
+class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly remoteAddress = Option.none<string>()
+  private whole: Promise<string> | undefined
+
+  constructor(readonly request: HttpClientRequest.HttpClientRequest, private readonly source: Dispatcher.ResponseData) {
+    super()
+    this.status = source.statusCode
+    this.headers = Headers.fromInput(source.headers)
+    // Told to whoever reads the body; one that nobody reads any more must not end the process.
+    source.body.on("error", () => {})
+  }
+
+  private readonly unreadable = (cause: unknown) =>
+    new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
+
+  private read<A>(body: () => Promise<A>): Body<A> {
+    return Effect.tryPromise({ try: body, catch: this.unreadable })
+  }
+
+  get text(): Body<string> {
+    return this.read(() => this.whole ??= this.source.body.text())
+  }
+
+  get json(): Body<unknown> {
+    return Effect.tryMap(this.text, { try: (text): unknown => JSON.parse(text), catch: this.unreadable })
+  }
+
+  get urlParamsBody(): Body<UrlParams.UrlParams> {
+    return Effect.map(this.text, (text) => UrlParams.fromInput(new URLSearchParams(text)))
+  }
+
+  get arrayBuffer(): Body<ArrayBuffer> {
+    return this.read(() => this.source.body.arrayBuffer())
+  }
+
+  get formData(): Body<FormData> {
+    return this.read(() => this.source.body.formData())
+  }
+
+  get stream(): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
+    return NodeStream.fromReadable(() => this.source.body, this.unreadable)
+  }
+
+  get cookies(): Cookies.Cookies {
+    return Cookies.fromSetCookie(this.source.headers["set-cookie"] ?? [])
+  }
+
+  /** Without headers and body, which may say what nobody else is to know. */
+  toJSON(): unknown {
+    return { _id: "UpstreamResponse", status: this.status }
+  }
+}
+
+/** The gateway writes its requests as bytes, all of them. */
+const bytesOf = ({ body }: HttpClientRequest.HttpClientRequest): Uint8Array | null | undefined =>
+  body._tag === "Uint8Array" ? body.body : body._tag === "Empty" ? null : undefined
+
+const make = (agent: Agent): HttpClient.HttpClient =>
+  HttpClient.make((request, { origin, pathname, search }, signal) => {
+    const body = bytesOf(request)
+    const failed = (reason: "Encode" | "Transport", cause: unknown) =>
+      new HttpClientError.RequestError({ request, reason, cause })
+    return body === undefined
+      ? Effect.fail(failed("Encode", `a body of bytes was expected, not one of ${request.body._tag}`))
+      : Effect.tryPromise({
+        try: () =>
+          agent.request({
+            origin,
+            path: pathname + search,
+            method: request.method,
+            headers: request.headers,
+            body,
+            signal
+          }).then((source) => new UpstreamResponse(request, source)),
+        catch: (cause) => failed("Transport", cause)
+      })
+  })
+
 /** A client, bare of policies. */
-export const layer: Layer.Layer<HttpClient.HttpClient> = NodeHttpClient.layerUndiciWithoutDispatcher.pipe(
-  Layer.provide(Connections)
+export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.scoped(
+  HttpClient.HttpClient,
+  Effect.map(connections, make)
 )
