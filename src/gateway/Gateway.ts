@@ -13,6 +13,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -197,8 +198,9 @@ export const make = (
       const request = yield* HttpServerRequest.HttpServerRequest
       const path = pathOf(request.url)
       const route = routes.get(path)
-      const trace = traceOf(yield* Effect.context<never>(), request.headers)
-      const account = new Account(`req_${yield* Effect.flatten(IdempotencyKey.Generator)}`, trace)
+      const context = yield* Effect.context<never>()
+      const id = yield* Context.get(context, IdempotencyKey.Generator)
+      const account = new Account(`req_${id}`, traceOf(context, request.headers))
       yield* account.log({ method: request.method, path }, route?.isRoutine === true)
       const response = yield* routed(route, request, account)
       account.status = response.status

@@ -16,6 +16,7 @@ import { parseJson } from "../internal/json.js"
 import type { SseEvent } from "../internal/sse.js"
 import { MAX_FRAME, SseDecoder } from "../internal/sse.js"
 import type { ProviderError } from "../ProviderError.js"
+import { clockOf } from "./caller.js"
 import type { Pull } from "./lease.js"
 import { matchPull, noMore } from "./lease.js"
 
@@ -126,8 +127,8 @@ class EventStream {
     }
     return matchPull(this.body.bytes, {
       onElements: (bytes) =>
-        Effect.flatMap(Effect.clock, (clock) => {
-          this.body.activity?.heard(clock.unsafeCurrentTimeNanos())
+        Effect.withFiberRuntime((fiber) => {
+          this.body.activity?.heard(clockOf(fiber).unsafeCurrentTimeNanos())
           for (const piece of bytes) {
             this.read(this.decoder.push(piece), chunks)
           }

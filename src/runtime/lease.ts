@@ -73,9 +73,9 @@ export class Lease {
       return Effect.void
     }
     this.ended = true
-    return Effect.forEach(this.steps, (step) => Effect.ignoreLogged(Effect.suspend(() => step(exit))), {
-      discard: true
-    })
+    return this.steps
+      .map((step) => Effect.ignoreLogged(Effect.suspend(() => step(exit))))
+      .reduce((all, step) => Effect.zipRight(all, step), Effect.void)
   }
 }
 

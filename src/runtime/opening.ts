@@ -19,7 +19,7 @@ import type * as Stream from "effect/Stream"
 import { Activity } from "../internal/activity.js"
 import type { Target, Timeout } from "../ProviderError.js"
 import { timedOut } from "../ProviderError.js"
-import { asCaller } from "./caller.js"
+import { asCaller, clockOf } from "./caller.js"
 import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore, toPull } from "./lease.js"
 import { timeLimit } from "./timeLimit.js"
@@ -58,10 +58,12 @@ export const counted = <A, E>(
   isOutput: (element: A) => boolean,
   activity: Activity
 ): Pull<A, E> =>
-  Effect.zipWith(pull, Effect.clock, (elements, clock) => {
-    activity.endRead(clock.unsafeCurrentTimeNanos(), outputsIn(elements, isOutput))
-    return elements
-  })
+  Effect.withFiberRuntime((fiber) =>
+    Effect.map(pull, (elements) => {
+      activity.endRead(clockOf(fiber).unsafeCurrentTimeNanos(), outputsIn(elements, isOutput))
+      return elements
+    })
+  )
 
 /** A pull that is counted, and ends with `Timeout` when nothing comes. */
 const limited = <A, E>(

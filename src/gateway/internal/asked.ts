@@ -5,10 +5,9 @@
  * and whether there is such a model. What is refused here was never sent to anybody.
  */
 import type * as Headers from "@effect/platform/Headers"
-import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { isDeeper, isObject, parseJson } from "../../internal/json.js"
@@ -102,15 +101,16 @@ const unmeasured = (request: HttpServerRequest.HttpServerRequest): Effect.Effect
 
 const decode = (bytes: ArrayBuffer): string => new TextDecoder().decode(bytes)
 
+/** What a request says its length is, it is: the server's parser of HTTP sees to that. */
 const textOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, Refusal> => {
   const length = request.headers["content-length"]
   return length === undefined
     ? unmeasured(request)
     : Number(length) > MAX_BODY
     ? Effect.fail(tooLarge)
-    : (Number(length) > SMALL_BODY ? request.text : Effect.map(request.arrayBuffer, decode)).pipe(
-      HttpIncomingMessage.withMaxBodySize(Option.some(MAX_BODY)),
-      Effect.mapError(() => brokenOff)
+    : Effect.mapError(
+      Number(length) > SMALL_BODY ? request.text : Effect.map(request.arrayBuffer, decode),
+      () => brokenOff
     )
 }
 

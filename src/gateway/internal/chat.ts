@@ -5,6 +5,7 @@
  * a status, and the headers can say who answered. After that the status is sent, and a failure is an event.
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -17,6 +18,7 @@ import { ChatRequest } from "../../ChatProvider.js"
 import * as Deadline from "../../Deadline.js"
 import type { CallError } from "../../ProviderError.js"
 import type { Pull } from "../../runtime/lease.js"
+import { matchPull, noMore, toPull } from "../../runtime/lease.js"
 import { pullsOf, readFirst } from "../../runtime/opening.js"
 import type { Asked } from "./asked.js"
 import { inTheNameOf } from "./asked.js"
@@ -36,12 +38,15 @@ const requestOf = ({ body }: Asked): Either.Either<ChatRequest, Refusal> =>
 /** In seconds. Not every provider says when it answered, and strict clients cannot read an answer that does not. */
 const now: Effect.Effect<number> = Effect.map(Clock.currentTimeMillis, (millis) => Math.floor(millis / 1000))
 
+const dated = <A, B>(f: (answer: A, created: number) => B) => <E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(self, (answer) => Effect.map(now, (created) => f(answer, created)))
+
 const plain = (asked: Asked, request: ChatRequest): Effect.Effect<HttpServerResponse.HttpServerResponse, CallError> => {
   const { served, wishes } = asked
   const answer = served.chat.complete(request)
   return (wishes.deadline === undefined ? answer : Deadline.within(answer, wishes.deadline)).pipe(
     inTheNameOf(asked),
-    Effect.zipWith(now, (response, created) => HttpServerResponse.unsafeJson({ created, ...response }))
+    dated((response, created) => HttpServerResponse.unsafeJson({ created, ...response }))
   )
 }
 
@@ -53,7 +58,7 @@ const open = (
   const { served, wishes } = asked
   const opened = Effect.gen(function*() {
     const context = yield* Effect.context<never>()
-    const pull = yield* Stream.toPull(served.chat.stream(request))
+    const pull = yield* toPull(served.chat.stream(request))
     return pullsOf(yield* readFirst(Effect.provide(pull, context), () => true))
   })
   return (wishes.deadline === undefined ? opened : Deadline.withinOpening(opened, wishes.deadline)).pipe(
@@ -64,22 +69,40 @@ const open = (
 const wantsUsage = ({ stream_options: options }: ChatRequest): boolean =>
   Predicate.isRecord(options) && options.include_usage === true
 
+/** What the client reads of it. In the place of its end, or of its error, comes an event that says so. */
+const eventsOf = (
+  pull: Pull<ChatChunk, CallError>,
+  { account }: Asked,
+  manner: Events.Manner
+): Pull<Uint8Array, never> => {
+  let isOver = false
+  const last = (event: Uint8Array) => {
+    isOver = true
+    return Effect.succeed(Chunk.of(event))
+  }
+  return Effect.suspend(() =>
+    isOver ? noMore : matchPull(pull, {
+      onElements: (chunks) => Effect.succeed(Events.ofChunks(chunks, manner)),
+      onEnd: () => last(Events.done),
+      onError: (error) => {
+        const refusal = ofCall(error)
+        account.error = refusal.code
+        return last(Events.brokenChat(refusal))
+      }
+    })
+  )
+}
+
 const streamed = (
   asked: Asked,
   request: ChatRequest
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, CallError, Scope.Scope> =>
-  Effect.zipWith(open(asked, request), now, (pull, created) =>
-    Events.respond(
-      Stream.fromPull(Effect.succeed(pull)).pipe(
-        Stream.mapChunks((chunks) => Events.ofChunks(chunks, { created, withUsage: wantsUsage(request) })),
-        Stream.concat(Stream.make(Events.done)),
-        Stream.catchAll((error) => {
-          const refusal = ofCall(error)
-          asked.account.error = refusal.code
-          return Stream.make(Events.brokenChat(refusal))
-        })
-      )
-    ))
+  open(asked, request).pipe(
+    dated((pull, created) => {
+      const withUsage = wantsUsage(request)
+      return Events.respond(Stream.fromPull(Effect.succeed(eventsOf(pull, asked, { created, withUsage }))))
+    })
+  )
 
 /** The answer to a chat. */
 export const answer = (asked: Asked): Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal, Scope.Scope> =>

@@ -9,10 +9,17 @@ const encoder = new TextEncoder()
 
 const frame = (data: string): string => `data: ${data}\n\n`
 
+/** What the client reads besides what the provider said. */
+export interface Manner {
+  /** When the answer came, in seconds. */
+  readonly created: number
+  readonly withUsage: boolean
+}
+
 /** One piece for all chunks that came together. The last chunk of a provider may have the usage and nothing else. */
 export const ofChunks = (
   chunks: Chunk.Chunk<ChatChunk>,
-  { created, withUsage }: { readonly created: number; readonly withUsage: boolean }
+  { created, withUsage }: Manner
 ): Chunk.Chunk<Uint8Array> => {
   let text = ""
   for (const chunk of chunks) {

@@ -10,9 +10,20 @@ import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
-import { randomBytes } from "node:crypto"
+import { randomFillSync } from "node:crypto"
 
-const hex = (bytes: number): string => randomBytes(bytes).toString("hex")
+/** Random bytes for some hundred requests: to be asked for a few costs the system as much as to be asked for many. */
+const pool = Buffer.alloc(4096)
+let used = pool.length
+
+const hex = (bytes: number): string => {
+  if (used + bytes > pool.length) {
+    randomFillSync(pool)
+    used = 0
+  }
+  used += bytes
+  return pool.toString("hex", used - bytes, used)
+}
 
 /** A step of the trace, or the first of a new one. Source of the lengths: W3C Trace Context. */
 const step = (client: Option.Option<Tracer.ExternalSpan>): Tracer.AnySpan => {
