@@ -72,15 +72,13 @@ const legal = /^[\x21-\x7e]{1,255}$/
 
 const expected = "expected 1 to 255 visible ASCII characters"
 
-const rootKey = (root: Root): Effect.Effect<string> =>
-  root.key !== undefined
-    ? Effect.succeed(root.key)
-    : Effect.flatMap(Effect.flatten(Generator), (key) =>
-      legal.test(key)
-        ? Effect.sync(() => root.key ??= key)
-        : Effect.die(new RangeError(`IdempotencyKey.Generator: ${expected}`)))
-
-const keyOf = (cell: Cell): Effect.Effect<string> => Effect.map(rootKey(cell.root), (key) => cell.of(key))
+/** Whoever comes first makes it, even if another began to. */
+const made = (root: Root, key: string): string => {
+  if (!legal.test(key)) {
+    throw new RangeError(`IdempotencyKey.Generator: ${expected}`)
+  }
+  return root.key ??= key
+}
 
 /**
  * The key of the call this runs in; a new one each time outside of any.
@@ -88,10 +86,13 @@ const keyOf = (cell: Cell): Effect.Effect<string> => Effect.map(rootKey(cell.roo
  * @since 0.1.0
  * @category accessors
  */
-export const current: Effect.Effect<string> = Effect.flatMap(
-  CurrentKey,
-  (cell) => keyOf(cell ?? cellOf(undefined))
-)
+export const current: Effect.Effect<string> = Effect.contextWithEffect((context: Context.Context<never>) => {
+  const cell = Context.get(context, CurrentKey) ?? cellOf(undefined)
+  const { root } = cell
+  return root.key === undefined
+    ? Effect.map(Context.get(context, Generator), (key) => cell.of(made(root, key)))
+    : Effect.succeed(cell.of(root.key))
+})
 
 /**
  * `withKey`, for a context that is about to be provided anyway.

@@ -7,7 +7,9 @@
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 
 /** One after the other, at no cost if nothing is left to do first. */
@@ -17,6 +19,9 @@ export const andThen = <A, E>(left: Effect.Effect<void>, next: () => Effect.Effe
 /** The exit, once what is left to do is done. */
 export const after = <A, E>(left: Effect.Effect<void>, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
   left === Effect.void ? exit : Effect.zipRight(left, exit)
+
+/** Nothing is left to do at the end. */
+export const nothing = (): Effect.Effect<void> => Effect.void
 
 /** What `end` makes of the exit of `self`, for whoever is uninterruptible already. */
 export const ending = <A, E, R, B, E2>(
@@ -75,17 +80,33 @@ export const inContext = <A, E, R>(
     return inside === outside ? self : bracket(self, { outside, inside, onExit: nothing })
   })
 
-/** `Effect.locallyWith`, likewise. */
-export const locally = <A, E, R, V>(
-  self: Effect.Effect<A, E, R>,
-  ref: FiberRef.FiberRef<V>,
-  insideOf: (outside: V) => V
-): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(
-      FiberRef.getAndUpdate(ref, insideOf),
-      (outside) => ending(restore(self), (exit) => Effect.zipRight(FiberRef.set(ref, outside), exit))
-    )
-  )
+/** What gives a reference of the fiber another value, and what gives it back its own; nothing if that is the same. */
+type Change = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => {
+  readonly enter: Effect.Effect<void>
+  readonly leave: Effect.Effect<void>
+} | undefined
 
-const nothing = (): Effect.Effect<void> => Effect.void
+export const changing = <V>(ref: FiberRef.FiberRef<V>, insideOf: (outside: V) => V): Change => (fiber) => {
+  const outside = fiber.getFiberRef(ref)
+  const inside = insideOf(outside)
+  return inside === outside ? undefined : { enter: FiberRef.set(ref, inside), leave: FiberRef.set(ref, outside) }
+}
+
+const inOrder = (effects: ReadonlyArray<Effect.Effect<void>>): Effect.Effect<void> =>
+  effects.reduce((all, next) => Effect.zipRight(all, next))
+
+/** `Effect.locallyWith`, likewise, for several references at once. */
+export const locally = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  ...changes: ReadonlyArray<Change>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const made = changes.map((change) => change(fiber)).filter(Predicate.isNotUndefined)
+    const leave = made.map(({ leave }) => leave)
+    return made.length === 0 ? self : Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(
+        inOrder(made.map(({ enter }) => enter)),
+        ending(restore(self), (exit) => Effect.zipRight(inOrder(leave), exit))
+      )
+    )
+  })

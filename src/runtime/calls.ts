@@ -15,7 +15,7 @@ import { isChunk } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { end } from "./attempts.js"
-import { andThen, bracket } from "./bracket.js"
+import { andThen, bracket, nothing } from "./bracket.js"
 import type { Caller } from "./caller.js"
 import { clockOf } from "./caller.js"
 import type { OpenCall } from "./callRecord.js"
@@ -86,8 +86,6 @@ export interface Recording<R> {
   readonly end: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 }
 
-const notOurs = (): Effect.Effect<void> => Effect.void
-
 /**
  * Opens a call, unless what the caller does is part of one already. It hands the context on by itself, to what it forks
  * and to what it only does after a failure: the fiber's own stays as it is, since to change it costs as much as all the
@@ -96,7 +94,7 @@ const notOurs = (): Effect.Effect<void> => Effect.void
 export const openRecording = <R>({ context, fiber }: Caller<R>): Recording<R> => {
   const call = callIn(fiber, context, undefined)
   return call === undefined
-    ? { inside: context, end: notOurs }
+    ? { inside: context, end: nothing }
     : { inside: Context.add(context, CurrentCall, call), end: endCall(call, fiber) }
 }
 
@@ -170,7 +168,7 @@ const recorded = <What>(open: Open<What>) =>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const outside = fiber.currentContext
-    const recording = open(fiber, outside, what) ?? { inside: outside, end: notOurs }
+    const recording = open(fiber, outside, what) ?? { inside: outside, end: nothing }
     const inside = also(recording.inside, fiber)
     return inside === outside ? self : bracket(self, { outside, inside, onExit: recording.end })
   })

@@ -25,7 +25,7 @@ import { Alternatives } from "./alternatives.js"
 import { inContext } from "./bracket.js"
 import { clockOf } from "./caller.js"
 import * as OptionsOf from "./options.js"
-import { denied, fellBack, insideAttempt, waiting } from "./recorder.js"
+import { attemptAround, denied, fellBack, waiting } from "./recorder.js"
 
 /** What a chain waits for. */
 export interface Patience {
@@ -137,7 +137,8 @@ export const ask = <S, A, E, R>(
   { callErrorOf, candidates, from, round, send, settings }: Question<S, A, E, R>
 ): Effect.Effect<Answered<S, A>, E, R> =>
   Effect.gen(function*() {
-    const outer = yield* Alternatives
+    const context = yield* Effect.context<never>()
+    const outer = Context.get(context, Alternatives)
     const links = Arr.map(candidates, (candidate, index): Link<S> => ({
       ...candidate,
       position: index + 1,
@@ -146,7 +147,7 @@ export const ask = <S, A, E, R>(
     let link = links[from] ?? links[0]
     let asked = 0
     // Inside another's attempt the retries are not the chain's, and to resume is one.
-    let resumed = yield* insideAttempt
+    let resumed = attemptAround(context) !== undefined
     let surfaced: Failure<E> | undefined = undefined
     // The first request of a call is free, and what a provider that was turned away from did not use pays for the next.
     const payFor = (error: CallError) =>

@@ -6,6 +6,7 @@
  * there has still said its status. Whatever happens ends as JSON or as one value of the typed error channel, and no
  * `HttpClientError` leaves, since it holds headers and URL.
  */
+import type * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -27,8 +28,8 @@ import type { Pull } from "./lease.js"
 import { noMore } from "./lease.js"
 import { CurrentActivity, pullsOf } from "./opening.js"
 import { answered, CurrentRequest, sending } from "./recorder.js"
-import { redactingHeaders } from "./secrets.js"
-import { propagated } from "./spans.js"
+import { redacting } from "./secrets.js"
+import { propagated, untraced } from "./spans.js"
 
 /** A success: the decoded body, and what it takes to call it unusable after all. */
 export interface Answer {
@@ -82,6 +83,8 @@ const readErrorBody = (response: HttpClientResponse.HttpClientResponse): Effect.
 /** A response whose status is one of success. */
 interface Accepted {
   readonly response: HttpClientResponse.HttpClientResponse
+  /** Those of the response, which clients put together anew whenever they are asked for them. */
+  readonly headers: Headers.Headers
   /** When it arrived, in milliseconds of the wall clock. */
   readonly now: number
 }
@@ -95,7 +98,7 @@ const accept = (
     const now = clockOf(fiber).unsafeCurrentTimeMillis()
     answered(fiber.currentContext, { status, requestId: ProviderError.requestIdOf(headers) })
     return status >= 200 && status < 300
-      ? Effect.succeed({ response, now })
+      ? Effect.succeed({ response, headers, now })
       : Effect.flatMap(
         readErrorBody(response),
         (body) => Effect.fail(ProviderError.fromResponse({ status, headers, body, now }, target))
@@ -103,13 +106,13 @@ const accept = (
   })
 
 const read = (
-  { now, response }: Accepted,
+  { headers, now, response }: Accepted,
   target: ProviderError.Target
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
   Effect.matchEffect(response.text, {
     onFailure: (error) => Effect.fail(transportError(error, target)),
     onSuccess: (text) => {
-      const { headers, status } = response
+      const { status } = response
       const unusable = () => ProviderError.fromResponse({ status, headers, body: text, now }, target)
       const parsed = parseJson(text)
       if (parsed === undefined) {
@@ -121,8 +124,6 @@ const read = (
     }
   })
 
-const always = () => true
-
 /**
  * Sends the request once. The client's own span is left out: it would hold the failed request, and with it the prompt.
  * So the request carries the `traceparent` of the attempt's.
@@ -130,12 +131,12 @@ const always = () => true
 const send = <R>(
   client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
   request: HttpClientRequest.HttpClientRequest,
+  secretHeaders: ReadonlyArray<string>,
   target: ProviderError.Target
 ) =>
   Effect.withFiberRuntime<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>((fiber) => {
     sending(fiber.currentContext, request.url)
-    const sent = client.execute(propagated(request, fiber))
-    return locally(sent, HttpClient.currentTracerDisabledWhen, () => always)
+    return locally(client.execute(propagated(request, fiber)), untraced, redacting(secretHeaders))
   }).pipe(
     Effect.matchEffect({
       onFailure: (error) => Effect.fail(transportError(error, target)),
@@ -150,10 +151,7 @@ export const exchange = (
   secretHeaders: ReadonlyArray<string>,
   target: ProviderError.Target
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
-  send(client, request, target).pipe(
-    Effect.flatMap((accepted) => read(accepted, target)),
-    redactingHeaders(secretHeaders)
-  )
+  Effect.flatMap(send(client, request, secretHeaders, target), (accepted) => read(accepted, target))
 
 /**
  * One request and its answer as it comes, with a connection that lives as long as the scope. A server that does not know
@@ -171,10 +169,10 @@ export const exchangeStream = (
   }
 ): Effect.Effect<Pull<ChatChunk, ProviderError.ProviderError>, ProviderError.ProviderError> =>
   Effect.gen(function*() {
-    const { now, response } = yield* send(HttpClient.withScope(client), request, target)
-    const { headers } = response
+    const accepted = yield* send(HttpClient.withScope(client), request, secretHeaders, target)
+    const { headers, now, response } = accepted
     if ((headers["content-type"] ?? "").includes("application/json")) {
-      const chunk = yield* Effect.flatMap(read({ now, response }, target), whole)
+      const chunk = yield* Effect.flatMap(read(accepted, target), whole)
       return pullsOf({ first: Chunk.of(chunk), rest: noMore })
     }
     const bytes = yield* Stream.toPull(response.stream)
@@ -192,7 +190,4 @@ export const exchangeStream = (
       },
       activity: yield* CurrentActivity
     })
-  }).pipe(
-    redactingHeaders(secretHeaders),
-    Scope.extend(scope)
-  )
+  }).pipe(Scope.extend(scope))

@@ -11,13 +11,14 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type * as Stream from "effect/Stream"
 import type { ChatRequest } from "../ChatProvider.js"
 import * as IdempotencyKey from "../IdempotencyKey.js"
 import { Activity } from "../internal/activity.js"
 import type { Target } from "../ProviderError.js"
 import { attemptAround, end, endAttempt, openAttempt, recordAttempt, startAttempt } from "./attempts.js"
-import { atEnd, inContext } from "./bracket.js"
+import { bracket, inContext, nothing } from "./bracket.js"
 import { clockOf } from "./caller.js"
 import type { OpenAttempt } from "./callRecord.js"
 import { CurrentCall } from "./callRecord.js"
@@ -32,39 +33,47 @@ export type { OpenAttempt } from "./callRecord.js"
 export { type Chat, chatCall, chatStream, openRecording, recordedCall, recordedCallStream } from "./calls.js"
 export { denied, fellBack, resumed, waiting } from "./decisions.js"
 
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
 /** The attempt whose record the request being sent is. */
 export class CurrentRequest extends Context.Reference<CurrentRequest>()(
   "effect-resilience/CurrentRequest",
   { defaultValue: (): OpenAttempt | undefined => undefined }
 ) {}
 
+/** The effect sends the request that the attempt is, with the key of the nth; when it has ended, so has `onExit`. */
+const sendIn = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  attempt: OpenAttempt,
+  nth?: number,
+  onExit: (exit: Exit.Exit<A, E>, fiber: AnyFiber) => Effect.Effect<void> = nothing
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const outside = fiber.currentContext
+    // A policy outside of any chat opened no span.
+    attempt.span ??= attemptSpan(outside)
+    const keyed = nth === undefined ? outside : IdempotencyKey.nth(nth)(outside)
+    const inside = withAttemptSpan(Context.add(keyed, CurrentRequest, attempt), attempt.span)
+    return bracket(self, { outside, inside, onExit: (exit) => onExit(exit, fiber) })
+  })
+
 /** A request in the attempt of a policy: it is that attempt's record, unless the policy ends it (by its timeout). */
 const fill = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   attempt: OpenAttempt,
+  nth: number,
   target: Target
 ): Effect.Effect<A, E, R> => {
-  const call = attempt.call
+  const { call } = attempt
   attempt.target = target
-  return call === undefined
-    ? self
-    : Effect.withFiberRuntime((fiber) =>
-      atEnd(
-        self,
-        // Cut short because its attempt is over, it ends as that does.
-        (exit) => attempt.over ? Effect.void : end(attempt, call, exit, fiber)
-      )
-    )
+  return sendIn(
+    self,
+    attempt,
+    nth,
+    // Cut short because its attempt is over, it ends as that does.
+    (exit, fiber) => call === undefined || attempt.over ? Effect.void : end(attempt, call, exit, fiber)
+  )
 }
-
-/** The effect sends the request that the attempt is, with the key of the nth. */
-const sendIn = <A, E, R>(self: Effect.Effect<A, E, R>, attempt: OpenAttempt, nth?: number): Effect.Effect<A, E, R> =>
-  inContext(self, (context) => {
-    // A policy outside of any chat opened no span.
-    attempt.span ??= attemptSpan(context)
-    const keyed = nth === undefined ? context : IdempotencyKey.nth(nth)(context)
-    return withAttemptSpan(Context.add(keyed, CurrentRequest, attempt), attempt.span)
-  })
 
 /** An attempt of a provider that nobody asks but the program. */
 const openAlone = (context: Context.Context<never>, target: Target, now: bigint): OpenAttempt =>
@@ -95,7 +104,7 @@ export const request = <A, E, R>(
     }
     const nth = around.requests += 1
     return nth === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
-      ? inChat(fill(sendIn(self, around, nth), around, target), { ...target, request })
+      ? inChat(fill(self, around, nth, target), { ...target, request })
       : chatCall(alone(self, target, nth), { ...target, request })
   })
 

@@ -10,7 +10,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Redacted from "effect/Redacted"
-import { locally } from "./bracket.js"
+import { changing, locally } from "./bracket.js"
 
 /** Every header that carries a key at some provider. Source: the providers' API references. */
 export const SECRET_HEADERS: ReadonlyArray<string> = [
@@ -72,12 +72,17 @@ export const redactedRequest = (
       })
   )
 
+/** The change by which the client's own spans leave these headers out, too. */
+export const redacting = (secretHeaders: ReadonlyArray<string>) =>
+  changing(Headers.currentRedactedNames, (names) => {
+    const more = [...SECRET_HEADERS, ...secretHeaders].filter((name) => !names.includes(name))
+    return more.length === 0 ? names : [...names, ...more]
+  })
+
 /** Has the client's own spans leave these headers out, too. */
-export const redactingHeaders = (
-  secretHeaders: ReadonlyArray<string> = []
-) =>
-<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  locally(self, Headers.currentRedactedNames, (names) => [...names, ...SECRET_HEADERS, ...secretHeaders])
+export const redactingHeaders =
+  (secretHeaders: ReadonlyArray<string> = []) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    locally(self, redacting(secretHeaders))
 
 const hasKeyInUrl = ({ url, urlParams }: HttpClientRequest.HttpClientRequest): boolean =>
   redactedUrl(url) !== url || urlParams.some(([name]) => isSecretParameter(name))
@@ -86,6 +91,8 @@ const hasKeyInUrl = ({ url, urlParams }: HttpClientRequest.HttpClientRequest): b
 export const withoutSpansOfKeys = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   locally(
     self,
-    HttpClient.currentTracerDisabledWhen,
-    (isDisabled) => (request) => isDisabled(request) || hasKeyInUrl(request)
+    changing(
+      HttpClient.currentTracerDisabledWhen,
+      (isDisabled) => (request) => isDisabled(request) || hasKeyInUrl(request)
+    )
   )

@@ -28,6 +28,7 @@ import { deadlineIn } from "../Deadline.js"
 import type { JsonChunk } from "../internal/chunks.js"
 import { Facts } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
+import { changing } from "./bracket.js"
 import { clockOf } from "./caller.js"
 import { chatEnded, firstChunkArrived } from "./metrics.js"
 import type { Settled } from "./outcome.js"
@@ -285,6 +286,11 @@ export const serverOf = (url: string): Attributes => {
     "server.port": port !== "" ? Number(port) : protocol === "https:" ? 443 : 80
   }
 }
+
+const anyRequest = () => true
+
+/** The change by which an HTTP client makes no span of its own: if it failed, it would hold the request, and the prompt. */
+export const untraced = changing(HttpClient.currentTracerDisabledWhen, () => anyRequest)
 
 /**
  * The request with the `traceparent` of the span around, as the client does it when its own span is not disabled, and

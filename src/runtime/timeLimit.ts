@@ -15,7 +15,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
-import type * as FiberRefs from "effect/FiberRefs"
+import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import type { Caller } from "./caller.js"
 
@@ -67,14 +67,14 @@ const startTimer = (clock: Clock.Clock, runtime: Runtime.Runtime<never>, millis:
   return () => cancel()
 }
 
-/** Has the fiber anything to hand back? Flags are its own, and the context never flows upward. */
+/**
+ * Has the fiber anything to hand back? Flags are its own, and the context never flows upward. A reference that it changed
+ * for a while has its first value again, which most references have without being listed.
+ */
 const changed = (before: FiberRefs.FiberRefs, after: FiberRefs.FiberRefs): boolean => {
   for (const [fiberRef, [[, value]]] of after.locals) {
-    if (
-      fiberRef !== FiberRef.currentRuntimeFlags &&
-      fiberRef !== FiberRef.currentContext &&
-      before.locals.get(fiberRef)?.[0][1] !== value
-    ) {
+    const [[, earlier]] = before.locals.get(fiberRef) ?? [[undefined, FiberRefs.getOrDefault(before, fiberRef)]]
+    if (earlier !== value && fiberRef !== FiberRef.currentRuntimeFlags && fiberRef !== FiberRef.currentContext) {
       return true
     }
   }

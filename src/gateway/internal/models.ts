@@ -23,11 +23,12 @@ import * as OpenAi from "../../OpenAi.js"
 import * as ProviderError from "../../ProviderError.js"
 import * as Resilience from "../../Resilience.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
+import { locally } from "../../runtime/bracket.js"
 import type { Patience } from "../../runtime/chain.js"
 import { deadlineOf, patienceOf } from "../../runtime/chain.js"
 import type { Endpoint } from "../../runtime/endpoint.js"
 import { brokenBody } from "../../runtime/httpAttempt.js"
-import { propagated } from "../../runtime/spans.js"
+import { propagated, untraced } from "../../runtime/spans.js"
 import type { GatewayConfig, Model, OpenAiProvider, Provider, Target } from "../GatewayConfig.js"
 
 /** What is passed on as it is, to providers of the same protocol. */
@@ -82,7 +83,7 @@ const isApiAnswer = ({ headers, status }: HttpClientResponse.HttpClientResponse)
  */
 const withApiAnswers = (client: HttpClient.HttpClient, target: Target): HttpClient.HttpClient =>
   client.pipe(
-    HttpClient.withTracerDisabledWhen(() => true),
+    HttpClient.transformResponse((sent) => locally(sent, untraced)),
     HttpClient.mapRequestEffect((request) =>
       Effect.withFiberRuntime((fiber) => Effect.succeed(propagated(request, fiber)))
     ),
