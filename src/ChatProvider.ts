@@ -313,17 +313,22 @@ const decodeResponse = Schema.decodeUnknownOption(ChatResponse)
 export const collect = <E, R>(
   stream: Stream.Stream<ChatChunk | Restarted, E, R>
 ): Effect.Effect<ChatResponse, E | ServerError, R> =>
-  stream.pipe(
-    Stream.runFold(new Collector(), (collector, event) => {
-      if (event instanceof Restarted) {
-        return new Collector()
-      }
-      collector.add(event)
-      return collector
-    }),
-    Effect.flatMap((collector) =>
-      Effect.mapError(decodeResponse(collector.response), () =>
-        new ServerError({ message: "the stream held no answer", reason: "Malformed" }))
+  Effect.suspend(() =>
+    stream.pipe(
+      // One for each time that the effect is run: a retry begins with nothing.
+      Stream.runFold(new Collector(), (collector, event) => {
+        if (event instanceof Restarted) {
+          return new Collector()
+        }
+        collector.add(event)
+        return collector
+      }),
+      Effect.flatMap((collector) =>
+        Effect.mapError(
+          decodeResponse(collector.response),
+          () => new ServerError({ message: "the stream held no answer", reason: "Malformed" })
+        )
+      )
     )
   )
 
