@@ -40,6 +40,8 @@ export interface Body {
   readonly inBand: (frame: unknown) => ProviderError | undefined
   readonly malformed: () => ProviderError
   readonly truncated: () => ProviderError
+  /** The protocol said that it is over. The body may have an end of its own still to come. */
+  readonly onWhole: () => void
   /** A frame was left out. */
   readonly onSkipped: () => void
   readonly activity: Activity | undefined
@@ -52,6 +54,11 @@ class EventStream {
   private end: Pull<never, ProviderError> | undefined
 
   constructor(private readonly body: Body) {}
+
+  private finish(): void {
+    this.end = noMore
+    this.body.onWhole()
+  }
 
   private fail(error: ProviderError): void {
     this.end = this.body.reader.finished === true ? noMore : Effect.fail(Option.some(error))
@@ -68,8 +75,7 @@ class EventStream {
   private take({ data }: SseEvent, chunks: Array<ChatChunk>): void {
     const { inBand, reader } = this.body
     if (data.trim() === "[DONE]") {
-      this.end = noMore
-      return
+      return this.finish()
     }
     const frame = parseJson(data)
     const error = frame === undefined ? undefined : inBand(frame.value)
@@ -78,13 +84,13 @@ class EventStream {
     }
     const said = frame === undefined ? "malformed" : reader.next(frame.value)
     if (said === "ended") {
-      this.end = noMore
+      this.finish()
     } else if (said === "malformed") {
       this.skip()
     } else if (said !== "nothing") {
       chunks.push(said)
       if (reader.complete === true) {
-        this.end = noMore
+        this.finish()
       }
     }
   }

@@ -13,6 +13,7 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
@@ -153,6 +154,28 @@ export const exchange = (
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
   Effect.flatMap(send(client, request, secretHeaders, target), (accepted) => read(accepted, target))
 
+/** How long a connection is kept whose answer is over, and whose server has not said so. */
+const LINGER = "1 second"
+
+/**
+ * Lets a connection go. It can be used again if its answer came to the very end, which follows on what the protocol calls
+ * the end; nobody is kept waiting for that.
+ */
+const letGo = (
+  connection: Scope.CloseableScope,
+  rest: Effect.Effect<unknown, unknown> | undefined
+): Effect.Effect<void> => {
+  const close = Scope.close(connection, Exit.void)
+  return rest === undefined ? close : rest.pipe(
+    Effect.timeout(LINGER),
+    Effect.ignore,
+    Effect.interruptible,
+    Effect.ensuring(close),
+    Effect.forkDaemon,
+    Effect.asVoid
+  )
+}
+
 /**
  * One request and its answer as it comes, with a connection that lives as long as the scope. A server that does not know
  * how to stream sends the whole answer, which is then one chunk.
@@ -169,13 +192,16 @@ export const exchangeStream = (
   }
 ): Effect.Effect<Pull<ChatChunk, ProviderError.ProviderError>, ProviderError.ProviderError> =>
   Effect.gen(function*() {
-    const accepted = yield* send(HttpClient.withScope(client), request, secretHeaders, target)
+    const connection = yield* Scope.make()
+    let rest: Effect.Effect<unknown, unknown> | undefined
+    yield* Scope.addFinalizer(scope, Effect.suspend(() => letGo(connection, rest)))
+    const accepted = yield* Scope.extend(send(HttpClient.withScope(client), request, secretHeaders, target), connection)
     const { headers, now, response } = accepted
     if ((headers["content-type"] ?? "").includes("application/json")) {
       const chunk = yield* Effect.flatMap(read(accepted, target), whole)
       return pullsOf({ first: Chunk.of(chunk), rest: noMore })
     }
-    const bytes = yield* Stream.toPull(response.stream)
+    const bytes = yield* Scope.extend(Stream.toPull(response.stream), connection)
     const attempt = yield* CurrentRequest
     return chunksOf({
       bytes: Effect.mapError(bytes, Option.map((error) => transportError(error, target))),
@@ -183,6 +209,9 @@ export const exchangeStream = (
       inBand: (frame) => ProviderError.fromInBand(frame, { headers, now }, target),
       malformed: () => ProviderError.malformed(response, target),
       truncated: () => ProviderError.fromTransport({ response }, target),
+      onWhole: () => {
+        rest = Effect.forever(bytes)
+      },
       onSkipped: () => {
         if (attempt !== undefined) {
           attempt.skipped += 1
@@ -190,4 +219,4 @@ export const exchangeStream = (
       },
       activity: yield* CurrentActivity
     })
-  }).pipe(Scope.extend(scope))
+  })

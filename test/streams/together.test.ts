@@ -107,6 +107,16 @@ describe("a continuation that repeats", () => {
     }))
 })
 
+describe("an answer that is collected again", () => {
+  it.effect("is put together anew each time, as a retry needs it", () =>
+    Effect.gen(function*() {
+      const provider = yield* scripted("a", texts(["one ", "two"]), texts(["one ", "two"]))
+      const collected = ChatProvider.collect(ChatProvider.stream(request)).pipe(Effect.map(ChatProvider.text))
+      const answers = yield* Effect.all([collected, collected]).pipe(Effect.provide(provider.layer))
+      deepStrictEqual(answers, ["one two", "one two"])
+    }))
+})
+
 describe("a scripted answer", () => {
   it.effect("with two choices has both of them when it is streamed", () =>
     Effect.gen(function*() {
@@ -161,6 +171,7 @@ describe("keep-alives", () => {
           inBand: () => undefined,
           malformed: overloaded,
           truncated: overloaded,
+          onWhole: () => {},
           onSkipped: () => {},
           activity: undefined
         })))))
