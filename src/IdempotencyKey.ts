@@ -86,7 +86,8 @@ const made = (root: Root, key: string): string => {
  * @since 0.1.0
  * @category accessors
  */
-export const current: Effect.Effect<string> = Effect.contextWithEffect((context: Context.Context<never>) => {
+export const current: Effect.Effect<string> = Effect.withFiberRuntime((fiber) => {
+  const context = fiber.currentContext
   const cell = Context.get(context, CurrentKey) ?? cellOf(undefined)
   const { root } = cell
   return root.key === undefined

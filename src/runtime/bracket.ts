@@ -4,13 +4,15 @@
  * `Effect.onExit` around `Effect.provideService` says the same in two masks and two finalizers, each an effect of its own
  * even where there is nothing left to do. Calls pay for it one by one, so here it is one of each.
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** One after the other, at no cost if nothing is left to do first. */
 export const andThen = <A, E>(left: Effect.Effect<void>, next: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -73,15 +75,33 @@ export const whenClosed = (finalizer: Effect.Effect<void>): Effect.Effect<void, 
 /** `Effect.mapInputContext` in half the steps, for what is given something and still needs what it needed. */
 export const inContext = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  insideOf: (outside: Context.Context<R>) => Context.Context<R>
+  insideOf: (outside: Context.Context<never>, fiber: AnyFiber) => Context.Context<never>
 ): Effect.Effect<A, E, R> =>
-  Effect.contextWithEffect((outside: Context.Context<R>) => {
-    const inside = insideOf(outside)
+  Effect.withFiberRuntime((fiber) => {
+    const outside = fiber.currentContext
+    const inside = insideOf(outside, fiber)
     return inside === outside ? self : bracket(self, { outside, inside, onExit: nothing })
   })
 
+/**
+ * `Effect.provide` of a context, for what is run again and again: the two are merged once for each context that it is run
+ * in, and where that is the very same there is nothing to do.
+ */
+export function providing<R>(context: Context.Context<R>): <A, E>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E>
+export function providing(context: Context.Context<never>) {
+  let last = { outside: context, inside: context }
+  return <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.withFiberRuntime((fiber) => {
+      const outside = fiber.currentContext
+      if (outside !== last.outside) {
+        last = { outside, inside: Context.merge(outside, context) }
+      }
+      return outside === context ? self : bracket(self, { ...last, onExit: nothing })
+    })
+}
+
 /** What gives a reference of the fiber another value, and what gives it back its own; nothing if that is the same. */
-type Change = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => {
+type Change = (fiber: AnyFiber) => {
   readonly enter: Effect.Effect<void>
   readonly leave: Effect.Effect<void>
 } | undefined

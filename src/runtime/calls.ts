@@ -193,22 +193,20 @@ const recordedStream = <What>(open: Open<What>) =>
   self: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>
 ): Effect.Effect<Pull<A, E>, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const recording = open(fiber, fiber.currentContext, what)
+    const outside = fiber.currentContext
+    const recording = open(fiber, outside, what)
     if (recording === undefined) {
       return self(lease)
     }
+    const { chunk, inside } = recording
     const inner = lease.within()
     lease.atEnd(recording.end)
     return Effect.map(
-      Effect.mapInputContext(
-        Effect.flatMap(self(inner), (pull) => readFirst(pull, isOutput)),
-        (context: Context.Context<R>) => Context.merge(context, recording.inside)
-      ),
+      bracket(Effect.flatMap(self(inner), (pull) => readFirst(pull, isOutput)), { outside, inside, onExit: nothing }),
       (read) => {
         if (Chunk.some(read.first, isOutput)) {
           recording.firstOutput()
         }
-        const { chunk } = recording
         return chunk === undefined ? pullsOf(read) : Effect.map(pullsOf(read), (elements) => {
           for (const element of elements) {
             if (isChunk(element)) {

@@ -56,8 +56,7 @@ export const oneCall = <R>(context: Context.Context<R>, fiber: Fiber.RuntimeFibe
   RetryBudget.unsafeDeposit(IdempotencyKey.ensure(context), clockOf(fiber).unsafeCurrentTimeNanos())
 
 /** The chain as one call. */
-export const asOneCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => inContext(self, (context) => oneCall(context, fiber)))
+export const asOneCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => inContext(self, oneCall)
 
 /** A provider of a chain, and what it is called. */
 export interface Candidate<S> {

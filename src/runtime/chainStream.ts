@@ -187,7 +187,8 @@ class Reader<B> {
 }
 
 const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | B, CallError>, CallError> =>
-  Effect.contextWithEffect((context: Context.Context<never>) => {
+  Effect.withFiberRuntime<Pull<ChatChunk | B, CallError>, CallError>((fiber) => {
+    const context = fiber.currentContext
     const send = (service: Service, request: ChatRequest) =>
       openStream(service.stream(request), lease.scope, { isOutput: hasOutput })
     const { request, services, settings } = asked

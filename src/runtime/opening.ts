@@ -19,6 +19,7 @@ import type * as Stream from "effect/Stream"
 import { Activity } from "../internal/activity.js"
 import type { Target, Timeout } from "../ProviderError.js"
 import { timedOut } from "../ProviderError.js"
+import { providing } from "./bracket.js"
 import { asCaller, clockOf } from "./caller.js"
 import type { Opened, Pull } from "./lease.js"
 import { matchPull, noMore, toPull } from "./lease.js"
@@ -154,7 +155,7 @@ export const openStream = <A, E, R>(
               : limited(pull, { ...reading, idle }, known)
           const begun = Effect.flatMap(
             Scope.extend(toPull(self), own),
-            (pull) => untilOutput(Effect.provide(pull, context), reading.isOutput, activity, clock)
+            (pull) => untilOutput(providing(context)(pull), reading.isOutput, activity, clock)
           ).pipe(Effect.map((read) => ({ first: read.first, rest: rest(read) })))
           const read = Context.get(context, Held)
             ? Effect.map(Effect.flatMap(begun, untilEnd), (first) => ({ first, rest: noMore }))

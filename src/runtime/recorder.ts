@@ -81,12 +81,10 @@ const openAlone = (context: Context.Context<never>, target: Target, now: bigint)
 
 /** A request that is an attempt by itself. */
 const alone = <A, E, R>(self: Effect.Effect<A, E, R>, target: Target, nth?: number): Effect.Effect<A, E, R> =>
-  Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.withFiberRuntime((fiber) => {
-      const attempt = openAlone(context, target, clockOf(fiber).unsafeCurrentTimeNanos())
-      return recordAttempt(sendIn(self, attempt, nth), attempt)
-    })
-  )
+  Effect.withFiberRuntime((fiber) => {
+    const attempt = openAlone(fiber.currentContext, target, clockOf(fiber).unsafeCurrentTimeNanos())
+    return recordAttempt(sendIn(self, attempt, nth), attempt)
+  })
 
 /**
  * One request at a provider: it fills in the attempt a policy has begun, or is an attempt, and if need be a call, by
@@ -97,7 +95,8 @@ export const request = <A, E, R>(
   target: Target,
   request?: ChatRequest
 ): Effect.Effect<A, E, R> =>
-  Effect.contextWithEffect((context: Context.Context<R>) => {
+  Effect.withFiberRuntime((fiber) => {
+    const context = fiber.currentContext
     const around = attemptAround(context)
     if (around === undefined) {
       return chatCall(alone(self, target), { ...target, request })
@@ -129,15 +128,14 @@ const aloneStream = <A, E, R>(
   isOutput: (element: A) => boolean,
   target: Target
 ): Effect.Effect<Pull<A, E>, E, R> =>
-  Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.withFiberRuntime((fiber) => {
-      const now = clockOf(fiber).unsafeCurrentTimeNanos()
-      const attempt = openAlone(context, target, now)
-      lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
-      const activity = new Activity(now, Context.get(context, CurrentActivity))
-      return Effect.zipRight(startAttempt(attempt), sendCounted(open, attempt, isOutput, activity))
-    })
-  )
+  Effect.withFiberRuntime((fiber) => {
+    const context = fiber.currentContext
+    const now = clockOf(fiber).unsafeCurrentTimeNanos()
+    const attempt = openAlone(context, target, now)
+    lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
+    const activity = new Activity(now, Context.get(context, CurrentActivity))
+    return Effect.zipRight(startAttempt(attempt), sendCounted(open, attempt, isOutput, activity))
+  })
 
 /**
  * A request in the attempt of a policy, whose record ends as the stream does. One that nobody reads on was stopped by the
@@ -167,7 +165,8 @@ export const requestStream = <A, E, R>(
   request?: ChatRequest
 ): Stream.Stream<A, E, R> =>
   leased((lease) =>
-    Effect.contextWithEffect((context: Context.Context<R>) => {
+    Effect.withFiberRuntime((fiber) => {
+      const context = fiber.currentContext
       const alone = (open: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>) =>
         chatStream(
           lease,

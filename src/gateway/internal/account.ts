@@ -91,23 +91,23 @@ export class Account {
   readonly log = (
     request: { readonly method: string; readonly path: string },
     isRoutine: boolean
-  ): Effect.Effect<void, never, Scope.Scope> =>
-    Effect.gen(this, function*() {
-      const level = isRoutine ? LogLevel.Debug : LogLevel.Info
-      const begun = yield* Clock.currentTimeNanos
-      yield* whenClosed(
-        Effect.flatMap(FiberRef.get(FiberRef.currentMinimumLogLevel), (least) =>
-          LogLevel.lessThan(level, least) ?
-            Effect.void :
-            Effect.flatMap(Clock.currentTimeNanos, (ended) =>
-              Effect.logWithLevel(level, "request").pipe(
-                Effect.annotateLogs({
-                  ...request,
-                  ...this.line,
-                  traceId: this.trace.traceId,
-                  durationMs: Math.round(Number(ended - begun) / 1e6)
-                })
-              )))
+  ): Effect.Effect<void, never, Scope.Scope> => {
+    const level = isRoutine ? LogLevel.Debug : LogLevel.Info
+    const written = (begun: bigint, ended: bigint) =>
+      Effect.logWithLevel(level, "request").pipe(
+        Effect.annotateLogs({
+          ...request,
+          ...this.line,
+          traceId: this.trace.traceId,
+          durationMs: Math.round(Number(ended - begun) / 1e6)
+        })
       )
-    })
+    return Effect.flatMap(Clock.currentTimeNanos, (begun) =>
+      whenClosed(
+        Effect.flatMap(FiberRef.get(FiberRef.currentMinimumLogLevel), (least) =>
+          LogLevel.lessThan(level, least)
+            ? Effect.void
+            : Effect.flatMap(Clock.currentTimeNanos, (ended) => written(begun, ended)))
+      ))
+  }
 }

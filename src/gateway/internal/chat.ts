@@ -17,6 +17,7 @@ import type { ChatChunk } from "../../ChatProvider.js"
 import { ChatRequest } from "../../ChatProvider.js"
 import * as Deadline from "../../Deadline.js"
 import type { CallError } from "../../ProviderError.js"
+import { providing } from "../../runtime/bracket.js"
 import type { Pull } from "../../runtime/lease.js"
 import { matchPull, noMore, toPull } from "../../runtime/lease.js"
 import { pullsOf, readFirst } from "../../runtime/opening.js"
@@ -59,7 +60,7 @@ const open = (
   const opened = Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     const pull = yield* toPull(served.chat.stream(request))
-    return pullsOf(yield* readFirst(Effect.provide(pull, context), () => true))
+    return pullsOf(yield* readFirst(providing(context)(pull), () => true))
   })
   return (wishes.deadline === undefined ? opened : Deadline.withinOpening(opened, wishes.deadline)).pipe(
     inTheNameOf(asked)
@@ -100,7 +101,7 @@ const streamed = (
   open(asked, request).pipe(
     dated((pull, created) => {
       const withUsage = wantsUsage(request)
-      return Events.respond(Stream.fromPull(Effect.succeed(eventsOf(pull, asked, { created, withUsage }))))
+      return Events.respond(Stream.repeatEffectChunkOption(eventsOf(pull, asked, { created, withUsage })))
     })
   )
 
