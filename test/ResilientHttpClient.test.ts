@@ -3,7 +3,7 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import type { Layer } from "effect"
-import { Chunk, Effect, Either, Exit, Logger, LogLevel, Stream } from "effect"
+import { Chunk, Effect, Either, Exit, Logger, LogLevel, Option, Stream } from "effect"
 import { CallReport, CircuitBreaker, IdempotencyKey, Resilience, ResilientHttpClient } from "effect-resilience"
 import { Fault, FaultServer } from "effect-resilience/testing"
 import { inspect } from "node:util"
@@ -412,6 +412,36 @@ describe("a stream of events", () => {
       const kept = { response: { status: error.response.status, headers: error.response.headers } }
       strictEqual(ResilientHttpClient.callError(kept)?._tag, "ServerError")
       strictEqual(yield* error.response.text, "")
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it.scopedLive("is read once, and told as a whole to everybody who asks", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting(
+        [Fault.stream({ every: "5 millis", content: "one two three" })],
+        options
+      )
+      const response = yield* client.execute(streamed(server))
+      const [text, again] = yield* Effect.all([response.text, response.text], { concurrency: 2 })
+      assertTrue(text.includes("three") && text.endsWith("data: [DONE]\n\n"), text)
+      strictEqual(again, text)
+      strictEqual(yield* response.text, text)
+      strictEqual(Buffer.from(yield* response.arrayBuffer).toString(), text)
+      const { message, reason } = yield* Effect.flip(Stream.runDrain(response.stream))
+      strictEqual(reason, "Decode")
+      assertTrue(message.includes("read already"), message)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it.scopedLive("is gone for those who come after a reader who left", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* setting([Fault.stream({ then: "stall", after: 2 })], {
+        ...options,
+        idle: "1 minute"
+      })
+      const response = yield* client.execute(streamed(server))
+      deepStrictEqual(yield* Effect.timeoutOption(response.text, "50 millis"), Option.none())
+      strictEqual((yield* Effect.flip(response.text)).reason, "Decode")
+      strictEqual((yield* Effect.flip(Stream.runDrain(response.stream))).reason, "Decode")
+      yield* server.awaitClosed
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.scopedLive("passes through as it is, byte for byte", () =>
