@@ -23,7 +23,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 
 const connections = Effect.acquireRelease(
   Effect.sync(() =>
@@ -84,7 +84,13 @@ class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.H
   }
 
   get stream(): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
-    return NodeStream.fromReadable(() => this.source.body, this.unreadable)
+    const { body } = this.source
+    // What broke before anybody read it would be taken for a body without a byte.
+    return Stream.suspend(() =>
+      body.errored === null
+        ? NodeStream.fromReadable(() => body, this.unreadable)
+        : Stream.fail(this.unreadable(body.errored))
+    )
   }
 
   get cookies(): Cookies.Cookies {

@@ -101,6 +101,17 @@ describe("the client that asks the providers", () => {
       deepStrictEqual([cut._tag, cut.reason], ["ResponseError", "Decode"])
     }).pipe(Effect.provide(Upstream.layer)))
 
+  it.scopedLive("fails to read what broke before it was read", () =>
+    Effect.gen(function*() {
+      const url = yield* serving((_, response) => {
+        response.writeHead(200, { "content-length": 100 }).write("begun", () => setImmediate(() => response.destroy()))
+      })
+      const { stream } = yield* post(url)
+      yield* Effect.sleep("50 millis")
+      const broken = yield* Effect.flip(Stream.runDrain(stream))
+      deepStrictEqual([broken._tag, broken.reason], ["ResponseError", "Decode"])
+    }).pipe(Effect.provide(Upstream.layer)))
+
   it.scopedLive("sends nothing of a body that is not made of bytes", () =>
     Effect.gen(function*() {
       const request = HttpClientRequest.post("http://127.0.0.1:1").pipe(
