@@ -115,7 +115,7 @@ export const changing = <V>(ref: FiberRef.FiberRef<V>, insideOf: (outside: V) =>
 const inOrder = (effects: ReadonlyArray<Effect.Effect<void>>): Effect.Effect<void> =>
   effects.reduce((all, next) => Effect.zipRight(all, next))
 
-/** `Effect.locallyWith`, likewise, for several references at once. */
+/** `Effect.locallyWith`, likewise, for several references at once, each of them another one. */
 export const locally = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   ...changes: ReadonlyArray<Change>

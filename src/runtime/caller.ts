@@ -7,6 +7,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as RuntimeFlags from "effect/RuntimeFlags"
@@ -21,6 +22,9 @@ export interface Caller<R> {
   /** As interruptible as it was before. */
   readonly restore: <A, E, R2>(effect: Effect.Effect<A, E, R2>) => Effect.Effect<A, E, R2>
 }
+
+/** The clock of a program that chose none. */
+export const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
 /** The `Clock` service of a running fiber. */
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>

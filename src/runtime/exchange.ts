@@ -22,7 +22,7 @@ import type { ChatChunk } from "../ChatProvider.js"
 import { parseJson } from "../internal/json.js"
 import * as ProviderError from "../ProviderError.js"
 import { locally } from "./bracket.js"
-import { clockOf } from "./caller.js"
+import { clockOf, liveClock } from "./caller.js"
 import type { FrameReader } from "./eventStream.js"
 import { chunksOf } from "./eventStream.js"
 import type { Pull } from "./lease.js"
@@ -155,11 +155,12 @@ export const exchange = (
   Effect.flatMap(send(client, request, secretHeaders, target), (accepted) => read(accepted, target))
 
 /** How long a connection is kept whose answer is over, and whose server has not said so. */
-const LINGER = "1 second"
+const LINGER = "250 millis"
 
 /**
  * Lets a connection go. It can be used again if its answer came to the very end, which follows on what the protocol calls
- * the end; nobody is kept waiting for that.
+ * the end; nobody is kept waiting for that. The time is the socket's, and no part of the call: whatever clock the program
+ * has, the real one ends it.
  */
 const letGo = (
   connection: Scope.CloseableScope,
@@ -168,6 +169,7 @@ const letGo = (
   const close = Scope.close(connection, Exit.void)
   return rest === undefined ? close : rest.pipe(
     Effect.timeout(LINGER),
+    Effect.withClock(liveClock),
     Effect.ignore,
     Effect.interruptible,
     Effect.ensuring(close),

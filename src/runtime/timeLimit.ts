@@ -6,9 +6,8 @@
  * does. When the caller is interrupted the fiber is interrupted and awaited, as Effect users expect. The timer is a bare
  * `setTimeout` while the `Clock` is the live one, and a sleep on the `Clock` service otherwise, so `TestClock` moves it.
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,11 +17,10 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import type { Caller } from "./caller.js"
+import { liveClock } from "./caller.js"
 
 /** The longest delay a timer takes: above it, `setTimeout` fires at once. */
 export const MAX_TIMER_MILLIS = 2 ** 31 - 1
-
-const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
 /** What `timeLimit` needs to know. */
 export interface Options<A, E, R, E2, B, E3> {
