@@ -20,10 +20,13 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { EventEmitter } from "node:events"
 
 const connections = Effect.acquireRelease(
   Effect.sync(() =>
@@ -60,7 +63,12 @@ class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.H
     new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
 
   private read<A>(body: () => Promise<A>): Body<A> {
-    return Effect.tryPromise({ try: body, catch: this.unreadable })
+    return Effect.async((resume) => {
+      body().then((read) => resume(Effect.succeed(read)), (cause) => resume(Effect.fail(this.unreadable(cause))))
+      return Effect.sync(() => {
+        this.source.body.destroy()
+      })
+    })
   }
 
   get text(): Body<string> {
@@ -107,26 +115,51 @@ class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.H
 const bytesOf = ({ body }: HttpClientRequest.HttpClientRequest): Uint8Array | null | undefined =>
   body._tag === "Uint8Array" ? body.body : body._tag === "Empty" ? null : undefined
 
-const make = (agent: Agent): HttpClient.HttpClient =>
-  HttpClient.make((request, { origin, pathname, search }, signal) => {
-    const body = bytesOf(request)
-    const failed = (reason: "Encode" | "Transport", cause: unknown) =>
-      new HttpClientError.RequestError({ request, reason, cause })
-    return body === undefined
-      ? Effect.fail(failed("Encode", `a body of bytes was expected, not one of ${request.body._tag}`))
-      : Effect.tryPromise({
-        try: () =>
-          agent.request({
-            origin,
-            path: pathname + search,
-            method: request.method,
-            headers: request.headers,
-            body,
-            signal
-          }).then((source) => new UpstreamResponse(request, source)),
-        catch: (cause) => failed("Transport", cause)
+/**
+ * Sends a request, until the headers of its answer have come. Whoever is interrupted before they have read the answer
+ * leaves a connection that nobody would close, so it ends with their fiber.
+ */
+const send = (
+  agent: Agent,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<UpstreamResponse, HttpClientError.RequestError> => {
+  const failed = (reason: "Encode" | "InvalidUrl" | "Transport", cause: unknown) =>
+    new HttpClientError.RequestError({ request, reason, cause })
+  const body = bytesOf(request)
+  if (body === undefined) {
+    return Effect.fail(failed("Encode", `a body of bytes was expected, not one of ${request.body._tag}`))
+  }
+  const url = UrlParams.makeUrl(request.url, request.urlParams, Option.none())
+  if (Either.isLeft(url)) {
+    return Effect.fail(failed("InvalidUrl", url.left))
+  }
+  const { origin, pathname, search } = url.right
+  const { headers, method } = request
+  return Effect.withFiberRuntime((fiber) =>
+    Effect.async((resume) => {
+      const signal = new EventEmitter()
+      agent.request({ origin, path: pathname + search, method, headers, body, signal }, (cause, source) => {
+        if (cause !== null) {
+          resume(Effect.fail(failed("Transport", cause)))
+          return
+        }
+        fiber.addObserver((exit) => {
+          if (Exit.isInterrupted(exit)) {
+            source.body.destroy()
+          }
+        })
+        resume(Effect.succeed(new UpstreamResponse(request, source)))
       })
-  })
+      return Effect.sync(() => signal.emit("abort"))
+    })
+  )
+}
+
+const make = (agent: Agent): HttpClient.HttpClient =>
+  HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) => send(agent, request)),
+    Effect.succeed
+  )
 
 /** A client, bare of policies. */
 export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.scoped(

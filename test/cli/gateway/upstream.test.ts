@@ -90,6 +90,36 @@ describe("the client that asks the providers", () => {
       yield* Deferred.await(closed)
     }).pipe(Effect.provide(Upstream.layer)))
 
+  it.scopedLive("closes the connection of a body that nobody has begun to read", () =>
+    Effect.gen(function*() {
+      const answered = yield* Deferred.make<void>()
+      const closed = yield* Deferred.make<void>()
+      const url = yield* serving((_, response) => {
+        response.writeHead(200, { "content-length": 100 }).write("begun")
+        response.on("close", () => Deferred.unsafeDone(closed, Effect.void))
+      })
+      const asking = yield* Effect.fork(
+        post(url).pipe(Effect.zipLeft(Deferred.succeed(answered, undefined)), Effect.zipRight(Effect.never))
+      )
+      yield* Deferred.await(answered)
+      yield* Fiber.interrupt(asking)
+      yield* Deferred.await(closed)
+    }).pipe(Effect.provide(Upstream.layer)))
+
+  it.scopedLive("closes the connection of a request that nobody waits for any more", () =>
+    Effect.gen(function*() {
+      const asked = yield* Deferred.make<void>()
+      const closed = yield* Deferred.make<void>()
+      const url = yield* serving((_, response) => {
+        Deferred.unsafeDone(asked, Effect.void)
+        response.on("close", () => Deferred.unsafeDone(closed, Effect.void))
+      })
+      const asking = yield* Effect.fork(post(url))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(asking)
+      yield* Deferred.await(closed)
+    }).pipe(Effect.provide(Upstream.layer)))
+
   it.scopedLive("fails where the connection breaks, before and in the body", () =>
     Effect.gen(function*() {
       const refused = yield* Effect.flip(post("http://127.0.0.1:1"))
