@@ -195,10 +195,10 @@ export const make = (
     })
     const routes = routesOf(house, options, () => isReady)
     const app: Answer = Effect.gen(function*() {
-      const request = yield* HttpServerRequest.HttpServerRequest
+      const context = yield* Effect.context<HttpServerRequest.HttpServerRequest | Scope.Scope>()
+      const request = Context.get(context, HttpServerRequest.HttpServerRequest)
       const path = pathOf(request.url)
       const route = routes.get(path)
-      const context = yield* Effect.context<never>()
       const id = yield* Context.get(context, IdempotencyKey.Generator)
       const account = new Account(`req_${id}`, traceOf(context, request.headers))
       yield* account.log({ method: request.method, path }, route?.isRoutine === true)

@@ -70,7 +70,9 @@ export const bracket = <A, E, R>(
  * twice, to run the finalizer with those it had then.
  */
 export const whenClosed = (finalizer: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, finalizer))
+  Effect.withFiberRuntime((fiber) =>
+    Scope.addFinalizer(Context.unsafeGet(fiber.currentContext, Scope.Scope), finalizer)
+  )
 
 /** `Effect.mapInputContext` in half the steps, for what is given something and still needs what it needed. */
 export const inContext = <A, E, R>(

@@ -10,6 +10,7 @@ import type * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -74,7 +75,11 @@ const make = (settings: Settings, protocol: Protocol, client: HttpClient.HttpCli
         HttpClientRequest.bodyText(json, "application/json")
       )
     })
-  const decode = (answer: Answer) => Effect.mapError(decodeResponse(protocol.decode(answer.body)), answer.unusable)
+  const decode = ({ body, unusable }: Answer) =>
+    Option.match(decodeResponse(protocol.decode(body)), {
+      onNone: () => Effect.fail(unusable()),
+      onSome: Effect.succeed
+    })
   const complete = (request: ChatRequest, model: string, target: ProviderError.Target) =>
     encode(request, model, target, false).pipe(
       Effect.flatMap((sent) => exchange(client, sent, endpoint.secretHeaders, target)),

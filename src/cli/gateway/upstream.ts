@@ -41,6 +41,24 @@ const connections = Effect.acquireRelease(
   (agent) => Effect.promise(() => agent.destroy())
 )
 
+/**
+ * `Effect.async`, for what ends at the latest with its fiber: the connection of a fiber that was interrupted is closed,
+ * whether it was waiting for the answer just then or had not begun to read it. To interrupt the wait alone would cost
+ * twice as much, and leave open what nobody goes on to read.
+ */
+const asyncOrClose = <A, E>(
+  close: () => void,
+  register: (resume: (effect: Effect.Effect<A, E>) => void) => void
+): Effect.Effect<A, E> =>
+  Effect.withFiberRuntime((fiber) => {
+    fiber.addObserver((exit) => {
+      if (Exit.isInterrupted(exit)) {
+        close()
+      }
+    })
+    return Effect.async((resume) => register(resume))
+  })
+
 type Body<A> = Effect.Effect<A, HttpClientError.ResponseError>
 
 class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
@@ -63,11 +81,8 @@ class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.H
     new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
 
   private read<A>(body: () => Promise<A>): Body<A> {
-    return Effect.async((resume) => {
+    return asyncOrClose(() => this.source.body.destroy(), (resume) => {
       body().then((read) => resume(Effect.succeed(read)), (cause) => resume(Effect.fail(this.unreadable(cause))))
-      return Effect.sync(() => {
-        this.source.body.destroy()
-      })
     })
   }
 
@@ -115,10 +130,7 @@ class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.H
 const bytesOf = ({ body }: HttpClientRequest.HttpClientRequest): Uint8Array | null | undefined =>
   body._tag === "Uint8Array" ? body.body : body._tag === "Empty" ? null : undefined
 
-/**
- * Sends a request, until the headers of its answer have come. Whoever is interrupted before they have read the answer
- * leaves a connection that nobody would close, so it ends with their fiber.
- */
+/** Sends a request, until the headers of its answer have come. */
 const send = (
   agent: Agent,
   request: HttpClientRequest.HttpClientRequest
@@ -135,24 +147,18 @@ const send = (
   }
   const { origin, pathname, search } = url.right
   const { headers, method } = request
-  return Effect.withFiberRuntime((fiber) =>
-    Effect.async((resume) => {
-      const signal = new EventEmitter()
-      agent.request({ origin, path: pathname + search, method, headers, body, signal }, (cause, source) => {
-        if (cause !== null) {
-          resume(Effect.fail(failed("Transport", cause)))
-          return
-        }
-        fiber.addObserver((exit) => {
-          if (Exit.isInterrupted(exit)) {
-            source.body.destroy()
-          }
-        })
-        resume(Effect.succeed(new UpstreamResponse(request, source)))
-      })
-      return Effect.sync(() => signal.emit("abort"))
+  return Effect.suspend(() => {
+    const signal = new EventEmitter()
+    const options = { origin, path: pathname + search, method, headers, body, signal }
+    return asyncOrClose(() => signal.emit("abort"), (resume) => {
+      agent.request(options, (cause, source) =>
+        resume(
+          cause === null
+            ? Effect.succeed(new UpstreamResponse(request, source))
+            : Effect.fail(failed("Transport", cause))
+        ))
     })
-  )
+  })
 }
 
 const make = (agent: Agent): HttpClient.HttpClient =>

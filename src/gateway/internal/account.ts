@@ -4,7 +4,6 @@
  * The client is told in the headers of the answer, as far as it is known by then; the operator in one line of the log, when
  * all is over. Neither has a key, a prompt or an answer in it.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,6 +14,7 @@ import * as Tracer from "effect/Tracer"
 import * as CallReport from "../../CallReport.js"
 import type { Target } from "../../ProviderError.js"
 import { whenClosed } from "../../runtime/bracket.js"
+import { clockOf } from "../../runtime/caller.js"
 
 /** As a header can hold it. */
 const legal = (name: string): string => name.replace(/[^\x21-\x7e]/g, "?")
@@ -102,12 +102,15 @@ export class Account {
           durationMs: Math.round(Number(ended - begun) / 1e6)
         })
       )
-    return Effect.flatMap(Clock.currentTimeNanos, (begun) =>
-      whenClosed(
-        Effect.flatMap(FiberRef.get(FiberRef.currentMinimumLogLevel), (least) =>
-          LogLevel.lessThan(level, least)
+    return Effect.withFiberRuntime((fiber) => {
+      const begun = clockOf(fiber).unsafeCurrentTimeNanos()
+      return whenClosed(
+        Effect.withFiberRuntime((fiber) =>
+          LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
             ? Effect.void
-            : Effect.flatMap(Clock.currentTimeNanos, (ended) => written(begun, ended)))
-      ))
+            : written(begun, clockOf(fiber).unsafeCurrentTimeNanos())
+        )
+      )
+    })
   }
 }

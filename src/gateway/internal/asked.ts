@@ -7,7 +7,7 @@
 import type * as Headers from "@effect/platform/Headers"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { isDeeper, isObject, parseJson } from "../../internal/json.js"
@@ -72,7 +72,10 @@ export const clientOf = (
 ): Effect.Effect<Client, Refusal> => {
   const refusal = foreign(headers, config)
   return refusal === undefined
-    ? Effect.mapError(clientOf(headers["authorization"]), () => unauthorized)
+    ? Option.match(clientOf(headers["authorization"]), {
+      onNone: () => Effect.fail(unauthorized),
+      onSome: Effect.succeed
+    })
     : Effect.fail(refusal)
 }
 

@@ -6,7 +6,6 @@
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
@@ -37,10 +36,10 @@ const requestOf = ({ body }: Asked): Either.Either<ChatRequest, Refusal> =>
   })
 
 /** In seconds. Not every provider says when it answered, and strict clients cannot read an answer that does not. */
-const now: Effect.Effect<number> = Effect.map(Clock.currentTimeMillis, (millis) => Math.floor(millis / 1000))
-
 const dated = <A, B>(f: (answer: A, created: number) => B) => <E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(self, (answer) => Effect.map(now, (created) => f(answer, created)))
+  Effect.clockWith((clock) =>
+    Effect.map(self, (answer) => f(answer, Math.floor(clock.unsafeCurrentTimeMillis() / 1000)))
+  )
 
 const plain = (asked: Asked, request: ChatRequest): Effect.Effect<HttpServerResponse.HttpServerResponse, CallError> => {
   const { served, wishes } = asked
@@ -107,7 +106,8 @@ const streamed = (
 
 /** The answer to a chat. */
 export const answer = (asked: Asked): Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal, Scope.Scope> =>
-  Effect.flatMap(
-    requestOf(asked),
-    (request) => Effect.mapError(request.stream === true ? streamed(asked, request) : plain(asked, request), ofCall)
-  )
+  Either.match(requestOf(asked), {
+    onLeft: Effect.fail,
+    onRight: (request) =>
+      Effect.mapError(request.stream === true ? streamed(asked, request) : plain(asked, request), ofCall)
+  })
