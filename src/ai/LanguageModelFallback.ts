@@ -28,7 +28,7 @@ import * as Deadline from "../Deadline.js"
 import type { Timeout } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import type { Answered, Candidate, Patience } from "../runtime/chain.js"
-import { ask, asOneCall, deadlineOf, oneCall, patienceOf } from "../runtime/chain.js"
+import { ask, deadlineOf, oneCall, patienceOf } from "../runtime/chain.js"
 import type { Lease } from "../runtime/lease.js"
 import { leased } from "../runtime/lease.js"
 import { openStream, pullsOf } from "../runtime/opening.js"
@@ -112,14 +112,13 @@ const streamText =
           )
       )
       return (deadline === undefined ? asked : Deadline.withinOpening(asked, deadline)).pipe(
-        asOneCall,
         Effect.map(({ answer }) => {
           lease.atEnd(() => answer.close)
           return pullsOf(answer)
         })
       )
     }
-    return leased((lease) => recordedCallStream(lease, models[0].target, answers.isOutput, open)).pipe(
+    return leased((lease) => recordedCallStream(lease, models[0].target, answers.isOutput, open, oneCall)).pipe(
       Stream.mapError(raised("streamText"))
     )
   }

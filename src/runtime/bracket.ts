@@ -85,21 +85,25 @@ export const inContext = <A, E, R>(
     return inside === outside ? self : bracket(self, { outside, inside, onExit: nothing })
   })
 
-/**
- * `Effect.provide` of a context, for what is run again and again: the two are merged once for each context that it is run
- * in, and where that is the very same there is nothing to do.
- */
-export function providing<R>(context: Context.Context<R>): <A, E>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E>
-export function providing(context: Context.Context<never>) {
-  let last = { outside: context, inside: context }
-  return <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.withFiberRuntime((fiber) => {
-      const outside = fiber.currentContext
-      if (outside !== last.outside) {
-        last = { outside, inside: Context.merge(outside, context) }
-      }
-      return outside === context ? self : bracket(self, { ...last, onExit: nothing })
-    })
+/** What another context becomes when it is given this one: for what is run again and again, so merged once for each. */
+export const givenTo = <R>(context: Context.Context<R>): (outside: Context.Context<never>) => Context.Context<R> => {
+  let last: Context.Context<never> = context
+  let inside = context
+  return (outside) => {
+    if (outside !== last) {
+      last = outside
+      inside = outside === context ? context : Context.merge(outside, context)
+    }
+    return inside
+  }
+}
+
+/** `Effect.provide` of such a context. */
+export function providing<R>(
+  insideOf: (outside: Context.Context<never>) => Context.Context<R>
+): <A, E>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E>
+export function providing(insideOf: (outside: Context.Context<never>) => Context.Context<never>) {
+  return <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => inContext(self, insideOf)
 }
 
 /** What gives a reference of the fiber another value, and what gives it back its own; nothing if that is the same. */

@@ -15,7 +15,7 @@ import { isChunk } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { end } from "./attempts.js"
-import { andThen, bracket, nothing } from "./bracket.js"
+import { andThen, bracket, inContext, nothing } from "./bracket.js"
 import type { Caller } from "./caller.js"
 import { clockOf } from "./caller.js"
 import type { OpenCall } from "./callRecord.js"
@@ -159,12 +159,14 @@ const openCallAlone: Open<Target> = (fiber, outside, target) =>
 const openChatCall = chatRecording(true)
 const openChatAlone = chatRecording(false)
 
-/** What is recorded may need something more in its context, which is given to it at the same time. */
+/** What is recorded may need more in its context, which is given to it at the same time. */
+type Also = (context: Context.Context<never>, fiber: AnyFiber) => Context.Context<never>
+
 const recorded = <What>(open: Open<What>) =>
 <A, E, R>(
   self: Effect.Effect<A, E, R>,
   what: What,
-  also: (context: Context.Context<never>, fiber: AnyFiber) => Context.Context<never> = identity
+  also: Also = identity
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const outside = fiber.currentContext
@@ -190,15 +192,17 @@ const recordedStream = <What>(open: Open<What>) =>
   lease: Lease,
   what: What,
   isOutput: (element: A) => boolean,
-  self: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>
+  self: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>,
+  also: Also = identity
 ): Effect.Effect<Pull<A, E>, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const outside = fiber.currentContext
     const recording = open(fiber, outside, what)
     if (recording === undefined) {
-      return self(lease)
+      return inContext(self(lease), also)
     }
-    const { chunk, inside } = recording
+    const { chunk } = recording
+    const inside = also(recording.inside, fiber)
     const inner = lease.within()
     lease.atEnd(recording.end)
     return Effect.map(

@@ -55,9 +55,6 @@ export const deadlineOf = (options: {
 export const oneCall = <R>(context: Context.Context<R>, fiber: Fiber.RuntimeFiber<unknown, unknown>) =>
   RetryBudget.unsafeDeposit(IdempotencyKey.ensure(context), clockOf(fiber).unsafeCurrentTimeNanos())
 
-/** The chain as one call. */
-export const asOneCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => inContext(self, oneCall)
-
 /** A provider of a chain, and what it is called. */
 export interface Candidate<S> {
   readonly service: S

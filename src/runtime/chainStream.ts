@@ -21,7 +21,7 @@ import type { CallError } from "../ProviderError.js"
 import { isFallbackable, isRetryable } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { Answered, Patience } from "./chain.js"
-import { asOneCall } from "./chain.js"
+import { oneCall } from "./chain.js"
 import type { Links } from "./chatChain.js"
 import { askChat } from "./chatChain.js"
 import type { Lease, Opened, Pull } from "./lease.js"
@@ -202,7 +202,7 @@ const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | 
         return asked.afterCut._tag === "Fail" ? pullsOf(opened.answer) : reader.pull
       }
     )
-  }).pipe(asOneCall)
+  })
 
 /** Asks the chain. The answer ends well, or with the error that cut it. */
 export const streamChain = <B = never>(asked: Asked<B>): Stream.Stream<ChatChunk | B, CallError> =>
@@ -211,6 +211,7 @@ export const streamChain = <B = never>(asked: Asked<B>): Stream.Stream<ChatChunk
       lease,
       asked.chat,
       (element: ChatChunk | B) => isChunk(element) && hasOutput(element),
-      (lease) => open(asked, lease)
+      (lease) => open(asked, lease),
+      oneCall
     )
   )

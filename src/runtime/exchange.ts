@@ -14,6 +14,7 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
@@ -22,7 +23,7 @@ import type { ChatChunk } from "../ChatProvider.js"
 import { parseJson } from "../internal/json.js"
 import * as ProviderError from "../ProviderError.js"
 import { locally } from "./bracket.js"
-import { clockOf, liveClock } from "./caller.js"
+import { clockOf } from "./caller.js"
 import type { FrameReader } from "./eventStream.js"
 import { chunksOf } from "./eventStream.js"
 import type { Pull } from "./lease.js"
@@ -154,8 +155,8 @@ export const exchange = (
 ): Effect.Effect<Answer, ProviderError.ProviderError> =>
   Effect.flatMap(send(client, request, secretHeaders, target), (accepted) => read(accepted, target))
 
-/** How long a connection is kept whose answer is over, and whose server has not said so. */
-const LINGER = "250 millis"
+/** How long a connection is kept whose answer is over, and whose server has not said so. In milliseconds. */
+const LINGER = 250
 
 /**
  * Lets a connection go. It can be used again if its answer came to the very end, which follows on what the protocol calls
@@ -168,13 +169,14 @@ const letGo = (
 ): Effect.Effect<void> => {
   const close = Scope.close(connection, Exit.void)
   return rest === undefined ? close : rest.pipe(
-    Effect.timeout(LINGER),
-    Effect.withClock(liveClock),
     Effect.ignore,
     Effect.interruptible,
     Effect.ensuring(close),
     Effect.forkDaemon,
-    Effect.asVoid
+    Effect.map((fiber) => {
+      const timer = setTimeout(() => fiber.unsafeInterruptAsFork(FiberId.none), LINGER)
+      fiber.addObserver(() => clearTimeout(timer))
+    })
   )
 }
 

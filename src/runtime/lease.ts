@@ -11,9 +11,11 @@ import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { andThen } from "./bracket.js"
 
@@ -64,6 +66,10 @@ export class Lease {
     return inner
   }
 
+  get isOver(): boolean {
+    return this.ended
+  }
+
   /**
    * Ends it, once. To be called by who is uninterruptible. A step that dies (the tracer is the program's) neither keeps the
    * others from being done, nor hides how the stream ended.
@@ -97,6 +103,26 @@ const reading = <A, E, R>(pull: Pull<A, E, R>, lease: Lease): Pull<A, E, R> =>
 const unread = Exit.interrupt(FiberId.none)
 
 /**
+ * A lease that ends at the latest when the scope closes, and then as if in the fiber that opened it, with that one's
+ * loggers and tracer. `Effect.acquireRelease` does so too, but compares all references of both fibers even where the
+ * stream was read to its end and nothing is left to do.
+ */
+const openLease = (scope: Scope.Scope): Effect.Effect<Lease> =>
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+    const context = fiber.currentContext
+    const fiberRefs = fiber.getFiberRefs()
+    const lease = new Lease(scope)
+    const end = Effect.suspend(() =>
+      lease.isOver
+        ? Effect.void
+        : Fiber.await(
+          Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }))(Effect.uninterruptible(lease.end(unread)))
+        )
+    )
+    return Effect.as(Scope.addFinalizer(scope, end), lease)
+  })
+
+/**
  * A stream of pulls that were opened already, and held by the lease since. A reader who stops where `isWhole` says that
  * the answer ended has read all of it, whatever the connection may still bring.
  */
@@ -113,7 +139,7 @@ const pulledKey: unique symbol = Symbol("effect-resilience/pulled")
 
 /** A stream that still knows the pulls it is made of. */
 interface Leased<A, E, R> extends Stream.Stream<A, E, R> {
-  readonly [pulledKey]: Effect.Effect<Pull<A, E, R>, never, R | Scope.Scope>
+  readonly [pulledKey]: (scope: Scope.Scope) => Effect.Effect<Pull<A, E, R>, never, R>
 }
 
 const isLeased = <A, E, R>(stream: Stream.Stream<A, E, R>): stream is Leased<A, E, R> => pulledKey in stream
@@ -125,29 +151,26 @@ const isLeased = <A, E, R>(stream: Stream.Stream<A, E, R>): stream is Leased<A, 
 export const leased = <A, E, R>(
   open: (lease: Lease) => Effect.Effect<Pull<A, E, R>, E, R>
 ): Stream.Stream<A, E, R> => {
-  const pulled = Effect.map(
-    Effect.acquireRelease(
-      Effect.map(Effect.scope, (scope) => new Lease(scope)),
-      (lease) => lease.end(unread)
-    ),
-    (lease) => {
+  const pulledIn = (scope: Scope.Scope) =>
+    Effect.map(openLease(scope), (lease) => {
       let pull: Pull<A, E, R> = Effect.flatMap(Effect.mapError(open(lease), Option.some), (opened) => {
         pull = opened
         return opened
       })
       return reading(Effect.suspend(() => pull), lease)
-    }
-  )
-  return Object.assign(Stream.fromPull(pulled), { [pulledKey]: pulled })
+    })
+  return Object.assign(Stream.fromPull(Effect.flatMap(Effect.scope, pulledIn)), { [pulledKey]: pulledIn })
 }
 
 /**
- * `Stream.toPull`. What policies go around is mostly a stream that was made here, and to make a stream of its pulls only
+ * `Stream.toPull`, with what it holds in this scope. What policies go around is mostly a stream that was made here, and to make a stream of its pulls only
  * to pull from it again would be a good part of what a chunk costs on its way.
  */
-export const toPull = <A, E, R>(
-  stream: Stream.Stream<A, E, R>
-): Effect.Effect<Pull<A, E, R>, never, R | Scope.Scope> => isLeased(stream) ? stream[pulledKey] : Stream.toPull(stream)
+export const toPullIn = <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  scope: Scope.Scope
+): Effect.Effect<Pull<A, E, R>, never, R> =>
+  isLeased(stream) ? stream[pulledKey](scope) : Scope.extend(Stream.toPull(stream), scope)
 
 /** A stream that was read up to its first output. */
 export interface Opened<A, E> {

@@ -19,10 +19,10 @@ import type * as Stream from "effect/Stream"
 import { Activity } from "../internal/activity.js"
 import type { Target, Timeout } from "../ProviderError.js"
 import { timedOut } from "../ProviderError.js"
-import { providing } from "./bracket.js"
+import { givenTo, providing } from "./bracket.js"
 import { asCaller, clockOf } from "./caller.js"
 import type { Opened, Pull } from "./lease.js"
-import { matchPull, noMore, toPull } from "./lease.js"
+import { matchPull, noMore, toPullIn } from "./lease.js"
 import { timeLimit } from "./timeLimit.js"
 
 /** The activity of the attempt that this runs in, if somebody minds. */
@@ -66,9 +66,10 @@ export const counted = <A, E>(
     })
   )
 
-/** A pull that is counted, and ends with `Timeout` when nothing comes. */
-const limited = <A, E>(
-  pull: Pull<A, E>,
+/** A pull that is counted, in the context it needs, and ends with `Timeout` when nothing comes. */
+const limited = <A, E, R>(
+  pull: Pull<A, E, R>,
+  insideOf: (outside: Context.Context<never>) => Context.Context<R>,
   { idle, isOutput, target }: Reading<A> & { readonly idle: number },
   activity: Activity
 ): Pull<A, E | Timeout> =>
@@ -78,7 +79,7 @@ const limited = <A, E>(
     activity.beginRead(now())
     return timeLimit(pull, {
       caller,
-      context: caller.context,
+      context: insideOf(caller.context),
       limit: Math.max(0, left()),
       more: left,
       onTimeout: () => Option.some(timedOut("Idle", Duration.millis(idle), target)),
@@ -90,31 +91,30 @@ const limited = <A, E>(
     })
   })
 
-interface Read<A, E> {
+interface Read<A> {
   readonly first: Chunk.Chunk<A>
   readonly over: boolean
-  readonly pull: Pull<A, E>
 }
 
-const untilOutput = <A, E>(
-  pull: Pull<A, E>,
+const untilOutput = <A, E, R>(
+  pull: Pull<A, E, R>,
   isOutput: (element: A) => boolean,
   activity: Activity,
   clock: Clock.Clock,
   before: Chunk.Chunk<A> = Chunk.empty()
-): Effect.Effect<Read<A, E>, E> =>
+): Effect.Effect<Read<A>, E, R> =>
   Effect.suspend(() => {
     activity.beginRead(clock.unsafeCurrentTimeNanos())
     return matchPull(pull, {
-      onElements: (elements): Effect.Effect<Read<A, E>, E> => {
+      onElements: (elements): Effect.Effect<Read<A>, E, R> => {
         const outputs = outputsIn(elements, isOutput)
         const first = Chunk.appendAll(before, elements)
         activity.endRead(clock.unsafeCurrentTimeNanos(), outputs)
         return outputs > 0
-          ? Effect.succeed({ first, over: false, pull })
+          ? Effect.succeed({ first, over: false })
           : untilOutput(pull, isOutput, activity, clock, first)
       },
-      onEnd: () => Effect.succeed({ first: before, over: true, pull }),
+      onEnd: () => Effect.succeed({ first: before, over: true }),
       onError: (error) => Effect.fail(error)
     })
   })
@@ -145,18 +145,21 @@ export const openStream = <A, E, R>(
           const { idle } = reading
           const known = idle === undefined ? undefined : Context.get(context, CurrentActivity)
           const activity = known ?? new Activity(clock.unsafeCurrentTimeNanos())
-          const rest = ({ over, pull }: Read<A, E>): Pull<A, E | Timeout> =>
-            over
-              ? noMore
-              : known === undefined || idle === undefined
-              ? pull
+          const insideOf = givenTo(context)
+          const rest = (pull: Pull<A, E, R>): Pull<A, E | Timeout> =>
+            known === undefined || idle === undefined
+              ? providing(insideOf)(pull)
               : idle === Infinity
-              ? counted(pull, reading.isOutput, known)
-              : limited(pull, { ...reading, idle }, known)
+              ? counted(providing(insideOf)(pull), reading.isOutput, known)
+              : limited(pull, insideOf, { ...reading, idle }, known)
           const begun = Effect.flatMap(
-            Scope.extend(toPull(self), own),
-            (pull) => untilOutput(providing(context)(pull), reading.isOutput, activity, clock)
-          ).pipe(Effect.map((read) => ({ first: read.first, rest: rest(read) })))
+            toPullIn(self, own),
+            (pull) =>
+              Effect.map(untilOutput(pull, reading.isOutput, activity, clock), ({ first, over }) => ({
+                first,
+                rest: over ? noMore : rest(pull)
+              }))
+          )
           const read = Context.get(context, Held)
             ? Effect.map(Effect.flatMap(begun, untilEnd), (first) => ({ first, rest: noMore }))
             : begun
@@ -177,7 +180,7 @@ export const readFirst = <A, E>(
   Effect.clockWith((clock) =>
     Effect.map(
       untilOutput(pull, isOutput, new Activity(clock.unsafeCurrentTimeNanos()), clock),
-      ({ first, over, pull }) => ({ first, rest: over ? noMore : pull })
+      ({ first, over }) => ({ first, rest: over ? noMore : pull })
     )
   )
 

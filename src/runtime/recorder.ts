@@ -112,11 +112,12 @@ const sendCounted = <A, E, R>(
   open: Effect.Effect<Pull<A, E>, E, R>,
   attempt: OpenAttempt,
   isOutput: (element: A) => boolean,
-  activity: Activity
+  activity: Activity,
+  nth?: number
 ): Effect.Effect<Pull<A, E>, E, R> => {
   attempt.activity = activity
   return Effect.map(
-    inContext(sendIn(open, attempt), Context.add(CurrentActivity, activity)),
+    inContext(sendIn(open, attempt, nth), Context.add(CurrentActivity, activity)),
     (pull) => counted(pull, isOutput, activity)
   )
 }
@@ -126,7 +127,8 @@ const aloneStream = <A, E, R>(
   lease: Lease,
   open: Effect.Effect<Pull<A, E>, E, R>,
   isOutput: (element: A) => boolean,
-  target: Target
+  target: Target,
+  nth?: number
 ): Effect.Effect<Pull<A, E>, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.currentContext
@@ -134,7 +136,7 @@ const aloneStream = <A, E, R>(
     const attempt = openAlone(context, target, now)
     lease.atEnd((exit) => endAttempt(attempt, exit, fiber))
     const activity = new Activity(now, Context.get(context, CurrentActivity))
-    return Effect.zipRight(startAttempt(attempt), sendCounted(open, attempt, isOutput, activity))
+    return Effect.zipRight(startAttempt(attempt), sendCounted(open, attempt, isOutput, activity, nth))
   })
 
 /**
@@ -145,6 +147,7 @@ const fillStream = <A, E, R>(
   lease: Lease,
   open: Effect.Effect<Pull<A, E>, E, R>,
   attempt: OpenAttempt,
+  nth: number,
   isOutput: (element: A) => boolean,
   target: Target
 ): Effect.Effect<Pull<A, E>, E, R> =>
@@ -153,8 +156,8 @@ const fillStream = <A, E, R>(
     lease.atEnd((exit) => Exit.isInterrupted(exit) ? Effect.void : endAttempt(attempt, exit, fiber))
     // A policy of plain calls counts nothing.
     return attempt.activity === undefined
-      ? sendCounted(open, attempt, isOutput, new Activity(clockOf(fiber).unsafeCurrentTimeNanos()))
-      : sendIn(open, attempt)
+      ? sendCounted(open, attempt, isOutput, new Activity(clockOf(fiber).unsafeCurrentTimeNanos()), nth)
+      : sendIn(open, attempt, nth)
   })
 
 /** `request` for a stream whose pulls `open` gives once the request is answered. */
@@ -167,27 +170,26 @@ export const requestStream = <A, E, R>(
   leased((lease) =>
     Effect.withFiberRuntime((fiber) => {
       const context = fiber.currentContext
-      const alone = (open: (lease: Lease) => Effect.Effect<Pull<A, E>, E, R>) =>
+      const alone = (nth?: number) =>
         chatStream(
           lease,
           { ...target, request },
           isOutput,
-          (lease) => aloneStream(lease, open(lease), isOutput, target)
+          (lease) => aloneStream(lease, open(lease), isOutput, target, nth)
         )
       const around = attemptAround(context)
       if (around === undefined) {
-        return alone(open)
+        return alone()
       }
       const nth = around.requests += 1
-      const keyed = (lease: Lease) => IdempotencyKey.derived(open(lease), nth)
       if (nth > 1 || around.superseded || around.call !== Context.get(context, CurrentCall)) {
-        return alone(keyed)
+        return alone(nth)
       }
       return inChatStream(
         lease,
         { ...target, request },
         isOutput,
-        (lease) => fillStream(lease, keyed(lease), around, isOutput, target)
+        (lease) => fillStream(lease, open(lease), around, nth, isOutput, target)
       )
     })
   )

@@ -16,9 +16,8 @@ import type { ChatChunk } from "../../ChatProvider.js"
 import { ChatRequest } from "../../ChatProvider.js"
 import * as Deadline from "../../Deadline.js"
 import type { CallError } from "../../ProviderError.js"
-import { providing } from "../../runtime/bracket.js"
 import type { Pull } from "../../runtime/lease.js"
-import { matchPull, noMore, toPull } from "../../runtime/lease.js"
+import { matchPull, noMore, toPullIn } from "../../runtime/lease.js"
 import { pullsOf, readFirst } from "../../runtime/opening.js"
 import type { Asked } from "./asked.js"
 import { inTheNameOf } from "./asked.js"
@@ -56,11 +55,12 @@ const open = (
   request: ChatRequest
 ): Effect.Effect<Pull<ChatChunk, CallError>, CallError, Scope.Scope> => {
   const { served, wishes } = asked
-  const opened = Effect.gen(function*() {
-    const context = yield* Effect.context<never>()
-    const pull = yield* toPull(served.chat.stream(request))
-    return pullsOf(yield* readFirst(providing(context)(pull), () => true))
-  })
+  // What comes later is read in the context of its opening, which policies see to.
+  const opened = Effect.scope.pipe(
+    Effect.flatMap((scope) => toPullIn(served.chat.stream(request), scope)),
+    Effect.flatMap((pull) => readFirst(pull, () => true)),
+    Effect.map(pullsOf)
+  )
   return (wishes.deadline === undefined ? opened : Deadline.withinOpening(opened, wishes.deadline)).pipe(
     inTheNameOf(asked)
   )
