@@ -23,7 +23,9 @@ export const ofChunks = (
 ): Chunk.Chunk<Uint8Array> => {
   let text = ""
   for (const chunk of chunks) {
-    text += chunk.choices.length > 0 || withUsage ? frame(JSON.stringify({ created, ...chunk })) : ""
+    if (chunk.choices.length > 0 || withUsage) {
+      text += frame(JSON.stringify("created" in chunk ? chunk : { created, ...chunk }))
+    }
   }
   return text === "" ? Chunk.empty() : Chunk.of(encoder.encode(text))
 }
