@@ -18,7 +18,7 @@ const WARMUP_SECONDS = 8
 const WARMUP_STREAMS = 40
 
 /** How long a turn of plain answers is, and how many streams each connection reads in one. */
-const SECONDS = 1
+const SECONDS = 2
 const STREAMS = { 1: 12, 16: 3 }
 
 type Contenders = ReadonlyMap<string, Contender>
