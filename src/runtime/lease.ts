@@ -163,8 +163,8 @@ export const leased = <A, E, R>(
 }
 
 /**
- * `Stream.toPull`, with what it holds in this scope. What policies go around is mostly a stream that was made here, and to make a stream of its pulls only
- * to pull from it again would be a good part of what a chunk costs on its way.
+ * `Stream.toPull`, with what it holds in this scope. What policies go around is mostly a stream that was made here, and to
+ * make a stream of its pulls only to pull from it again would be a good part of what a chunk costs on its way.
  */
 export const toPullIn = <A, E, R>(
   stream: Stream.Stream<A, E, R>,

@@ -2,7 +2,7 @@ import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import { describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
-import { Duration, Effect, Metric, Stream } from "effect"
+import { Duration, Effect, Exit, FiberRef, Metric, Scope, Stream } from "effect"
 import { CallReport, ChatProvider, Fallback, Resilience, Telemetry } from "effect-resilience"
 import { ScriptedProvider } from "effect-resilience/testing"
 import { overloaded } from "../utils.js"
@@ -53,6 +53,33 @@ describe("a report of a stream", () => {
       const stream = ChatProvider.stream(request).pipe(Stream.map(ChatProvider.deltaText), Stream.runFold("", add))
       const both = Effect.zip(stream, stream)
       deepStrictEqual(yield* Effect.provide(both, Fallback.layer(provider.layer)), ["first", "second"])
+    }))
+})
+
+describe("the end of a stream that nobody reads on", () => {
+  it.scoped("is told where the stream was begun, wherever it is closed", () =>
+    Effect.gen(function*() {
+      const place = yield* FiberRef.make("where it is closed")
+      const told: Array<string> = []
+      const provider = yield* scripted("a", texts(["one ", "two "], 0, overloaded()))
+      const scope = yield* Scope.make()
+      yield* Stream.toPull(ChatProvider.stream(request)).pipe(
+        Effect.flatten,
+        CallReport.observe((event) =>
+          event._tag === "CallEnded"
+            ? Effect.map(FiberRef.get(place), (name) => {
+              told.push(name)
+            })
+            : Effect.void
+        ),
+        Effect.locally(place, "where it was begun"),
+        Effect.provide(Fallback.layer(provider.layer)),
+        Scope.extend(scope)
+      )
+      deepStrictEqual(told, [])
+      yield* Scope.close(scope, Exit.void)
+      deepStrictEqual(told, ["where it was begun"])
+      strictEqual(yield* FiberRef.get(place), "where it is closed")
     }))
 })
 
