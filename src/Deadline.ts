@@ -23,7 +23,7 @@ import * as Stream from "effect/Stream"
 import { isOutput } from "./internal/chunks.js"
 import type { Timeout } from "./ProviderError.js"
 import { timedOut } from "./ProviderError.js"
-import type { Caller } from "./runtime/caller.js"
+import type { Caller, ForCaller } from "./runtime/caller.js"
 import { asCaller } from "./runtime/caller.js"
 import type { Pull } from "./runtime/lease.js"
 import { leased } from "./runtime/lease.js"
@@ -235,14 +235,23 @@ export const within: {
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     duration: Duration.DurationInput,
-    options: Options = {}
-  ): Effect.Effect<A, E | Timeout, R> => {
-    const begin = prepare(duration, options)
-    return asCaller<A, E | Timeout, R>((caller) =>
-      limited(self, begin(caller.context, caller.clock.unsafeCurrentTimeNanos()), caller, identity)
-    )
-  }
+    options?: Options
+  ): Effect.Effect<A, E | Timeout, R> => asCaller(withinFor(self, duration, options))
 )
+
+/**
+ * `within` for a caller.
+ *
+ * @internal
+ */
+export const withinFor = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  duration: Duration.DurationInput,
+  options: Options = {}
+): ForCaller<A, E | Timeout, R> => {
+  const begin = prepare(duration, options)
+  return (caller) => limited(self, begin(caller.context, caller.clock.unsafeCurrentTimeNanos()), caller, identity)
+}
 
 /**
  * `within` for what opens a stream: once that has succeeded in time, the deadline binds nothing any more.

@@ -21,6 +21,8 @@ import { ChatProvider, Restarted } from "./ChatProvider.js"
 import * as Deadline from "./Deadline.js"
 import type { CallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
+import type { ForCaller } from "./runtime/caller.js"
+import { asCaller, forCaller } from "./runtime/caller.js"
 import type { Patience } from "./runtime/chain.js"
 import { deadlineOf, oneCall, patienceOf } from "./runtime/chain.js"
 import type { AfterCut } from "./runtime/chainStream.js"
@@ -30,7 +32,7 @@ import { able, askChat } from "./runtime/chatChain.js"
 import { Held } from "./runtime/opening.js"
 import * as OptionsOf from "./runtime/options.js"
 import type { Chat } from "./runtime/recorder.js"
-import { chatCall } from "./runtime/recorder.js"
+import { chatCallFor } from "./runtime/recorder.js"
 
 export {
   /**
@@ -112,7 +114,7 @@ class Chain implements Service {
     const { model = request.model, provider } = this.links[0]
     return { provider, model, request }
   }
-  complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
+  completeFor(request: ChatRequest): ForCaller<ChatResponse, CallError, never> {
     const asked = Effect.map(
       askChat({
         services: this.links,
@@ -125,8 +127,14 @@ class Chain implements Service {
       ({ answer }) => answer
     )
     const { deadline } = this.settings
-    const within = deadline === undefined ? asked : Deadline.within(asked, deadline)
-    return chatCall(within, this.chatOf(request), oneCall)
+    return chatCallFor(
+      deadline === undefined ? forCaller(asked) : Deadline.withinFor(asked, deadline),
+      this.chatOf(request),
+      oneCall
+    )
+  }
+  complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
+    return asCaller(this.completeFor(request))
   }
   private ask<B = never>(request: ChatRequest, afterCut: AfterCut<B>, held: boolean) {
     const { deadline } = this.settings
@@ -150,6 +158,14 @@ class Chain implements Service {
     return this.ask(request, { _tag: "Restart", announce: (error) => new Restarted({ error }) }, false)
   }
 }
+
+/**
+ * `complete` for a caller.
+ *
+ * @internal
+ */
+export const completeFor = (provider: Service, request: ChatRequest): ForCaller<ChatResponse, CallError, never> =>
+  provider instanceof Chain ? provider.completeFor(request) : forCaller(provider.complete(request))
 
 /** A chain without settings of its own is one with what comes before and after it. */
 const linksOf = (context: Context.Context<ChatProvider>): Links => {

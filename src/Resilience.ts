@@ -26,13 +26,14 @@ import * as CircuitBreaker from "./CircuitBreaker.js"
 import { hasOutput, isOutput } from "./internal/chunks.js"
 import type { Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
+import { asCaller } from "./runtime/caller.js"
 import { defaultPatience } from "./runtime/chain.js"
 import { streamChain } from "./runtime/chainStream.js"
 import * as OptionsOf from "./runtime/options.js"
 import type { Settings, Shared } from "./runtime/protection.js"
 import * as Protection from "./runtime/protection.js"
 import type { Raised } from "./runtime/raised.js"
-import { chatCall } from "./runtime/recorder.js"
+import { chatCallFor } from "./runtime/recorder.js"
 import * as Streams from "./runtime/streamProtection.js"
 
 /**
@@ -172,7 +173,7 @@ const build = (settings: Settings, shared: Shared): Built => {
   const protect = Protection.build(settings, shared)
   const protectChunks = Streams.build(settings, protect)
   return {
-    protect: (self, target) => protect(self, target),
+    protect: (self, target) => asCaller(protect(self, target)),
     protectCall: protect,
     settings,
     protectStream: (self, target = {}) => protectChunks(self, { target, isOutput, reasons: false }),
@@ -254,7 +255,9 @@ class ResilientProvider implements Service {
   }
   complete(request: ChatRequest) {
     const target = this.targetOf(request)
-    return chatCall(this.policies.protect(this.inner.complete(request), target), { ...target, request })
+    return asCaller(
+      chatCallFor(this.policies.protectCall(this.inner.complete(request), target), { ...target, request })
+    )
   }
   stream(request: ChatRequest) {
     const target = this.targetOf(request)

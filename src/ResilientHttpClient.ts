@@ -37,6 +37,7 @@ import type { CallError, Target } from "./ProviderError.js"
 import { isCallError } from "./ProviderError.js"
 import * as Resilience from "./Resilience.js"
 import * as RetryBudget from "./RetryBudget.js"
+import { asCaller } from "./runtime/caller.js"
 import { findCallError, forProgram, httpAttempt } from "./runtime/httpAttempt.js"
 import { Lease } from "./runtime/lease.js"
 import { pullsOf } from "./runtime/opening.js"
@@ -133,11 +134,11 @@ const transformer = (
         const lease = new Lease(scope)
         const end = (exit: Exit.Exit<unknown, unknown>) => Effect.zipRight(lease.end(exit), Scope.close(scope, exit))
         const attempt = httpAttempt(send, target, scope, settings.idle)
-        return restore(protectCall(attempt, target, {
+        return restore(asCaller(protectCall(attempt, target, {
           isSafe: (error) => !isOneShot(request) && (isIdempotent(request) || wasNotDone(error)),
           bounds: bodyBounds(settings),
           lasting: { lease, close: ({ events }) => events?.close ?? Effect.void }
-        })).pipe(
+        }))).pipe(
           payer === undefined ? identity : RetryBudget.withKey(payer),
           Effect.matchCauseEffect({
             onFailure: (cause) => Effect.zipRight(end(Exit.failCause(cause)), Effect.failCause(cause)),

@@ -13,8 +13,10 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as IdempotencyKey from "../IdempotencyKey.js"
@@ -148,18 +150,19 @@ const routed = (
     : isOfRoute
     ? route.answer(request, account)
     : Effect.fail(Refusals.invalid(405, "method_not_allowed", `Use ${route.method} here.`))
-  return answer.pipe(
-    Effect.catchAllDefect((defect) =>
-      Effect.zipRight(
-        Effect.logError("a request died", placeOf(defect)),
-        Effect.fail(internalError)
-      )
-    ),
-    Effect.catchAll((refusal) => {
-      account.error = refusal.code
-      return Effect.succeed(Refusals.respond(refusal, refusal.status === 405 ? { allow: route?.method ?? "" } : {}))
-    })
-  )
+  const refuse = (refusal: Refusal) => {
+    account.error = refusal.code
+    return Effect.succeed(Refusals.respond(refusal, refusal.status === 405 ? { allow: route?.method ?? "" } : {}))
+  }
+  return Effect.catchAllCause(answer, (cause) =>
+    Either.match(Cause.failureOrCause(cause), {
+      onLeft: refuse,
+      onRight: (cause) =>
+        Option.match(Cause.dieOption(cause), {
+          onNone: () => Effect.failCause(cause),
+          onSome: (defect) => Effect.zipRight(Effect.logError("a request died", placeOf(defect)), refuse(internalError))
+        })
+    }))
 }
 
 /**
@@ -201,7 +204,7 @@ export const make = (
       const route = routes.get(path)
       const id = yield* Context.get(context, IdempotencyKey.Generator)
       const account = new Account(`req_${id}`, traceOf(context, request.headers))
-      yield* account.log({ method: request.method, path }, route?.isRoutine === true)
+      yield* account.close({ method: request.method, path }, route?.isRoutine === true)
       const response = yield* routed(route, request, account)
       account.status = response.status
       return HttpServerResponse.setHeaders(response, account.headers)

@@ -46,6 +46,7 @@ export const openAttempt = (
     ? around
     : undefined
   const attempt: OpenAttempt = {
+    context,
     call,
     deadline: deadlineIn(context),
     owner,
@@ -163,7 +164,7 @@ export const end = (
     return Effect.void
   }
   const record = attemptOf(attempt, call, settled, answer)
-  const log = logged ? logEnded(call, record, attempt.span?.span ?? traceOf(fiber.currentContext)) : Effect.void
+  const log = logged ? logEnded(call, record, attempt.span?.span ?? traceOf(attempt.context)) : Effect.void
   if (call.sinks.length > 0) {
     call.attempts.push(record)
   }

@@ -67,6 +67,8 @@ export interface OpenCall {
 
 /** An attempt while it runs. */
 export interface OpenAttempt {
+  /** In which it was begun. */
+  readonly context: Context.Context<never>
   readonly call: OpenCall | undefined
   readonly deadline: Option.Option<Deadline>
   /** Whose attempts are counted together. */

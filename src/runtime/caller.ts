@@ -30,12 +30,26 @@ export const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
   Context.get(fiber.currentDefaultServices, Clock.Clock)
 
-/** Runs uninterruptibly what is made for the fiber that gets here. */
-export const asCaller = <A, E, R>(make: (caller: Caller<R>) => Effect.Effect<A, E>): Effect.Effect<A, E, R> =>
-  Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.withFiberRuntime<A, E>((fiber, { runtimeFlags }) =>
-      Effect.uninterruptibleMask((restore) =>
-        make({ fiber, clock: clockOf(fiber), context, flags: runtimeFlags, restore })
-      )
+/**
+ * The context of a fiber that runs what needs this of it. To ask for that as the types would have it, with an effect of its
+ * own, takes as many steps as all else that a caller is.
+ */
+function contextOf<R>(fiber: Fiber.RuntimeFiber<unknown, unknown>): Context.Context<R>
+function contextOf(fiber: Fiber.RuntimeFiber<unknown, unknown>): Context.Context<never> {
+  return fiber.currentContext
+}
+
+/** What is done for a caller, in the context that it hands on. */
+export type ForCaller<A, E, R> = (caller: Caller<R>) => Effect.Effect<A, E>
+
+/** The effect, in the context that a caller hands on. */
+export const forCaller = <A, E, R>(self: Effect.Effect<A, E, R>): ForCaller<A, E, R> => ({ context, restore }) =>
+  Effect.provide(restore(self), context)
+
+/** Does it uninterruptibly for the fiber that gets here. */
+export const asCaller = <A, E, R>(make: ForCaller<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
+    Effect.uninterruptibleMask((restore) =>
+      make({ fiber, clock: clockOf(fiber), context: contextOf(fiber), flags: runtimeFlags, restore })
     )
   )

@@ -15,8 +15,8 @@ import { isChunk } from "../internal/chunks.js"
 import type { Target } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
 import { end } from "./attempts.js"
-import { andThen, bracket, inContext, nothing } from "./bracket.js"
-import type { Caller } from "./caller.js"
+import { after, andThen, bracket, ending, inContext, nothing } from "./bracket.js"
+import type { Caller, ForCaller } from "./caller.js"
 import { clockOf } from "./caller.js"
 import type { OpenCall } from "./callRecord.js"
 import { both, callOutcome, CurrentCall, emit, logFailed, openCall, reportOf, stopWaiting } from "./callRecord.js"
@@ -104,22 +104,22 @@ export interface Chat extends Target {
 }
 
 /** What is recorded while it runs, as a call of its own unless it is part of one. */
-interface OpenRecording extends Recording<never> {
+interface OpenRecording<R> extends Recording<R> {
   /** The first output of a stream arrived. */
   readonly firstOutput: () => void
   /** A chunk of a stream arrived; only where somebody wants to know. */
-  readonly chunk: OpenChat["chunk"]
+  readonly chunk: OpenChat<R>["chunk"]
 }
 
-type Open<A> = (fiber: AnyFiber, outside: Context.Context<never>, what: A) => OpenRecording | undefined
+type Open<A> = <R>(fiber: AnyFiber, outside: Context.Context<R>, what: A) => OpenRecording<R> | undefined
 
 /** A call and a chat that were opened; nothing if what runs is part of both already. */
-const recordingOf = (
+const recordingOf = <R>(
   fiber: AnyFiber,
-  outside: Context.Context<never>,
+  outside: Context.Context<R>,
   call: OpenCall | undefined,
-  chat: OpenChat | undefined
-): OpenRecording | undefined => {
+  chat: OpenChat<R> | undefined
+): OpenRecording<R> | undefined => {
   if (call === undefined && chat === undefined) {
     return undefined
   }
@@ -160,7 +160,7 @@ const openChatCall = chatRecording(true)
 const openChatAlone = chatRecording(false)
 
 /** What is recorded may need more in its context, which is given to it at the same time. */
-type Also = (context: Context.Context<never>, fiber: AnyFiber) => Context.Context<never>
+type Also = <R>(context: Context.Context<R>, fiber: AnyFiber) => Context.Context<R>
 
 const recorded = <What>(open: Open<What>) =>
 <A, E, R>(
@@ -180,6 +180,15 @@ const recorded = <What>(open: Open<What>) =>
  * is not yet part of.
  */
 export const chatCall = recorded(openChatCall)
+
+/** `chatCall` of what is done for a caller, to which the context is handed on: the fiber's own stays as it is. */
+export const chatCallFor =
+  <A, E, R>(make: ForCaller<A, E, R>, what: Chat, also: Also = identity): ForCaller<A, E, R> => (caller) => {
+    const { context, fiber } = caller
+    const recording = openChatCall(fiber, context, what)
+    const made = make({ ...caller, context: also(recording?.inside ?? context, fiber) })
+    return recording === undefined ? made : ending(made, (exit) => after(recording.end(exit), exit))
+  }
 
 /** Records the effect as one call, unless it is part of one already; whose span it is, somebody else knows. */
 export const recordedCall = recorded(openCallAlone)

@@ -33,16 +33,16 @@ export interface ChatQuestion<A>
 }
 
 export const askChat = <A>(
-  { request, services, ...question }: ChatQuestion<A>
+  { from, request, round, send, services, settings }: ChatQuestion<A>
 ): Effect.Effect<Answered<Service, A>, CallError> => {
   const candidates = Arr.map(
     able(services, request),
     (service): Candidate<Service> => ({ service, target: targetOf(service, request) })
   )
-  const skipped = question.round === 0
+  const skipped = round === 0
     ? services.filter((service) => !candidates.some((candidate) => candidate.service === service))
     : []
-  const asked = ask({ ...question, candidates, callErrorOf: Effect.succeed })
+  const asked = ask({ candidates, settings, send, callErrorOf: Effect.succeed, round, from })
   return skipped.length === 0 ? asked : Effect.zipRight(
     Effect.forEach(skipped, (service) => denied("unsupported", targetOf(service, request)), { discard: true }),
     asked

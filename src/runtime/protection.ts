@@ -28,8 +28,7 @@ import * as RetryPolicy from "../RetryPolicy.js"
 import { Alternatives } from "./alternatives.js"
 import { after, andThen, ending } from "./bracket.js"
 import { Bulkhead } from "./bulkhead.js"
-import type { Caller } from "./caller.js"
-import { asCaller } from "./caller.js"
+import type { Caller, ForCaller } from "./caller.js"
 import type { Gates } from "./gates.js"
 import { keyOf, Passage, Rejection, turnsAwayAfter } from "./gates.js"
 import type { Lease } from "./lease.js"
@@ -147,7 +146,7 @@ export type Protect = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   target?: Target,
   manner?: Manner<A>
-) => Effect.Effect<A, E | Raised, R>
+) => ForCaller<A, E | Raised, R>
 
 /** The policies of these settings, with a memory of their own. */
 export const build = (settings: Settings, shared: Shared): Protect => {
@@ -348,5 +347,5 @@ export const build = (settings: Settings, shared: Shared): Protect => {
     })
   }
 
-  return (self, target = {}, manner = plain) => asCaller((caller) => call(self, target, caller, manner))
+  return (self, target = {}, manner = plain) => (caller) => call(self, target, caller, manner)
 }

@@ -30,7 +30,15 @@ import { attemptSpan, serverOf, withAttemptSpan } from "./spans.js"
 
 export { attemptAround, endAttempt, insideAttempt, openAttempt, startAttempt, withAttempt } from "./attempts.js"
 export type { OpenAttempt } from "./callRecord.js"
-export { type Chat, chatCall, chatStream, openRecording, recordedCall, recordedCallStream } from "./calls.js"
+export {
+  type Chat,
+  chatCall,
+  chatCallFor,
+  chatStream,
+  openRecording,
+  recordedCall,
+  recordedCallStream
+} from "./calls.js"
 export { denied, fellBack, resumed, waiting } from "./decisions.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>

@@ -194,8 +194,8 @@ const withSpan = <R>(context: Context.Context<R>, span: Tracer.Span | undefined)
   span === undefined ? context : Context.add(context, Tracer.ParentSpan, span)
 
 /** A chat that begins: the context it is made in, and what ends it. */
-export interface OpenChat {
-  readonly inside: Context.Context<never>
+export interface OpenChat<R> {
+  readonly inside: Context.Context<R>
   /** The first output of a stream arrived. */
   readonly firstOutput: () => void
   /** A chunk of a stream arrived; only where somebody wants to know. */
@@ -204,12 +204,12 @@ export interface OpenChat {
 }
 
 /** Opens a chat, with its span and its duration, unless the context is part of one already. */
-export const openChat = (
+export const openChat = <R>(
   fiber: AnyFiber,
-  context: Context.Context<never>,
+  context: Context.Context<R>,
   target: Target,
   request: ChatRequest | undefined
-): OpenChat | undefined => {
+): OpenChat<R> | undefined => {
   const around = Context.get(context, CurrentChat)
   if (around !== undefined && !around.over) {
     return undefined

@@ -11,6 +11,7 @@ import type * as Stream from "effect/Stream"
 import { Activity } from "../internal/activity.js"
 import type { Target } from "../ProviderError.js"
 import { Alternatives } from "./alternatives.js"
+import { asCaller } from "./caller.js"
 import type { Lease, Opened } from "./lease.js"
 import { leased } from "./lease.js"
 import { CurrentActivity, Held, openStream, pullsOf } from "./opening.js"
@@ -78,11 +79,11 @@ export const build = (settings: Settings, protect: Protect): ProtectStream => {
     leased((lease) => {
       const open = (lease: Lease) =>
         Effect.map(
-          protect(
+          asCaller(protect(
             openStream(self, lease.scope, { isOutput, idle: settings.idle, target }),
             target,
             manner(lease, reasons)
-          ),
+          )),
           pullsOf
         )
       return chat === undefined ? open(lease) : chatStream(lease, chat, isOutput, open)

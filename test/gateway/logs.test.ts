@@ -2,6 +2,7 @@
 import { describe, it } from "@effect/vitest"
 import { assertFalse, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Cause, Effect, Exit, Fiber, HashMap, Layer, Logger, LogLevel } from "effect"
+import { Telemetry } from "effect-resilience"
 import { Fault } from "effect-resilience/testing"
 import { inspect } from "node:util"
 import { rememberingTracer } from "../spans.js"
@@ -22,27 +23,36 @@ interface Line {
   readonly annotations: Readonly<Record<string, unknown>>
 }
 
+/** A gateway that logs at any level to whoever listens. */
+const serveLogging = (options: Parameters<typeof serve>[0], log: (entry: Logger.Logger.Options<unknown>) => void) =>
+  serve(options).pipe(Effect.provide(Layer.merge(
+    Logger.replace(Logger.defaultLogger, Logger.make(log)),
+    Logger.minimumLogLevel(LogLevel.All)
+  )))
+
+const lineOf = (entry: Logger.Logger.Options<unknown>): Line => {
+  const [message] = Array.isArray(entry.message) ? entry.message : [entry.message]
+  return { level: entry.logLevel.label, message, annotations: Object.fromEntries(HashMap.toEntries(entry.annotations)) }
+}
+
 /** A gateway, what it logs at any level, and its spans. */
 const listening = Effect.gen(function*() {
   const lines: Array<Line> = []
   const written: Array<string> = []
-  const logger = Logger.make<unknown, void>((entry) => {
-    const annotations = Object.fromEntries(HashMap.toEntries(entry.annotations))
-    const [message] = Array.isArray(entry.message) ? entry.message : [entry.message]
-    lines.push({ level: entry.logLevel.label, message, annotations })
-    written.push(
-      deep([entry.message, annotations, entry.cause]),
-      Cause.pretty(entry.cause),
-      Logger.jsonLogger.log(entry)
-    )
-  })
   const { spans, tracer } = yield* rememberingTracer
   const policies = { quick: { ...quick, attemptTimeout: "200 millis", circuitBreaker: false } }
-  const serving = yield* serve({ auth: { keys: [{ name: "web", key: CLIENT_KEY, maxConcurrent: 20 }] }, policies })
-    .pipe(
-      Effect.provide(Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All))),
-      Effect.withTracer(tracer)
-    )
+  const serving = yield* serveLogging(
+    { auth: { keys: [{ name: "web", key: CLIENT_KEY, maxConcurrent: 20 }] }, policies },
+    (entry) => {
+      const line = lineOf(entry)
+      lines.push(line)
+      written.push(
+        deep([entry.message, line.annotations, entry.cause]),
+        Cause.pretty(entry.cause),
+        Logger.jsonLogger.log(entry)
+      )
+    }
+  ).pipe(Effect.withTracer(tracer))
   // Of what a span ended with, tracers are told the failures.
   const traced = () =>
     spans.map(({ attributes, name, status }) => {
@@ -201,6 +211,23 @@ describe("the log has one line for each request", () => {
         "POST /v1/chat/completions 499 web chat second 2 1 -"
       ])
       yield* isDiscreet
+    }))
+
+  it.scopedLive("and one of the attempt that its deadline cut, in the same trace", () =>
+    Effect.gen(function*() {
+      const lines: Array<Line> = []
+      const policies = { quick: { ...quick, deadline: "300 millis", circuitBreaker: false } }
+      const serving = yield* serveLogging({ policies }, (entry) => void lines.push(lineOf(entry)))
+      for (const fields of [{ model: "one", messages }, { model: "one", messages, stream: true }]) {
+        yield* serving.upstream.script("a", Fault.silence)
+        const { status } = yield* post(serving, "/v1/chat/completions", fields)
+        strictEqual(status, 504)
+      }
+      const tracesOf = (ofWhat: string) =>
+        lines.flatMap(({ annotations, message }) => `${message}`.includes(ofWhat) ? [annotations["traceId"]] : [])
+      const requests = tracesOf("request")
+      strictEqual(new Set(requests).size, 2)
+      deepStrictEqual(tracesOf(Telemetry.attemptFailed), requests)
     }))
 
   it.scopedLive("but for what machines ask again and again, which is for debugging and has no span", () =>

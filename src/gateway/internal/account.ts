@@ -34,6 +34,7 @@ export class Account {
   private attempts = 0
   private fallbacks = 0
   private waited = 0
+  private readonly leaving: Array<() => void> = []
 
   constructor(readonly requestId: string, private readonly trace: Tracer.AnySpan) {}
 
@@ -87,8 +88,13 @@ export class Account {
     }
   }
 
-  /** Writes the line when the scope closes, after the last byte. */
-  readonly log = (
+  /** What else there is to do when all is over. */
+  readonly atEnd = (leave: () => void): void => {
+    this.leaving.push(leave)
+  }
+
+  /** Writes the line when the scope closes, after the last byte, and does what else there is to do. */
+  readonly close = (
     request: { readonly method: string; readonly path: string },
     isRoutine: boolean
   ): Effect.Effect<void, never, Scope.Scope> => {
@@ -105,11 +111,12 @@ export class Account {
     return Effect.withFiberRuntime((fiber) => {
       const begun = clockOf(fiber).unsafeCurrentTimeNanos()
       return whenClosed(
-        Effect.withFiberRuntime((fiber) =>
-          LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
+        Effect.withFiberRuntime((fiber) => {
+          this.leaving.forEach((leave) => leave())
+          return LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
             ? Effect.void
             : written(begun, clockOf(fiber).unsafeCurrentTimeNanos())
-        )
+        })
       )
     })
   }

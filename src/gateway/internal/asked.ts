@@ -6,12 +6,14 @@
  */
 import type * as Headers from "@effect/platform/Headers"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { isDeeper, isObject, parseJson } from "../../internal/json.js"
 import { inContext } from "../../runtime/bracket.js"
+import type { ForCaller } from "../../runtime/caller.js"
+import { asCaller } from "../../runtime/caller.js"
 import type { GatewayConfig } from "../GatewayConfig.js"
 import type { Account } from "./account.js"
 import type { Client } from "./clients.js"
@@ -102,37 +104,38 @@ const unmeasured = (request: HttpServerRequest.HttpServerRequest): Effect.Effect
     )
   })
 
-const decode = (bytes: ArrayBuffer): string => new TextDecoder().decode(bytes)
+const isBody = (body: unknown): body is Body => isObject(body) && typeof body.model === "string"
 
-/** What a request says its length is, it is: the server's parser of HTTP sees to that. */
-const textOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, Refusal> => {
-  const length = request.headers["content-length"]
-  return length === undefined
-    ? unmeasured(request)
-    : Number(length) > MAX_BODY
-    ? Effect.fail(tooLarge)
-    : Effect.mapError(
-      Number(length) > SMALL_BODY ? request.text : Effect.map(request.arrayBuffer, decode),
-      () => brokenOff
-    )
+const bodyIn = (text: string): Effect.Effect<Body, Refusal> => {
+  const body = parseJson(text)?.value
+  return !isObject(body)
+    ? Effect.fail(invalid(400, "invalid_json", "The body is no JSON object."))
+    : isDeeper(body, MAX_DEPTH)
+    ? Effect.fail(invalid(400, "invalid_json", `The body has more than ${MAX_DEPTH} levels.`))
+    : isBody(body)
+    ? Effect.succeed(body)
+    : Effect.fail(invalid(400, "missing_required_parameter", "model: expected the name of a model.", "model"))
 }
 
+/** What a request says its length is, it is: the server's parser of HTTP sees to that. */
 const bodyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Body, Refusal> => {
   if (!isJson(request.headers["content-type"])) {
     return Effect.fail(invalid(415, "unsupported_media_type", "Send the request as application/json."))
   }
-  return textOf(request).pipe(
-    Effect.flatMap((text) => {
-      const body = parseJson(text)?.value
-      return !isObject(body)
-        ? Effect.fail(invalid(400, "invalid_json", "The body is no JSON object."))
-        : isDeeper(body, MAX_DEPTH)
-        ? Effect.fail(invalid(400, "invalid_json", `The body has more than ${MAX_DEPTH} levels.`))
-        : typeof body.model !== "string"
-        ? Effect.fail(invalid(400, "missing_required_parameter", "model: expected the name of a model.", "model"))
-        : Effect.succeed({ ...body, model: body.model })
+  const length = request.headers["content-length"]
+  if (length === undefined) {
+    return Effect.flatMap(unmeasured(request), bodyIn)
+  }
+  if (Number(length) > MAX_BODY) {
+    return Effect.fail(tooLarge)
+  }
+  const onFailure = () => Effect.fail(brokenOff)
+  return Number(length) > SMALL_BODY
+    ? Effect.matchEffect(request.text, { onFailure, onSuccess: bodyIn })
+    : Effect.matchEffect(request.arrayBuffer, {
+      onFailure,
+      onSuccess: (bytes) => bodyIn(new TextDecoder().decode(bytes))
     })
-  )
 }
 
 const servedOf = ({ model }: Body, { models }: House): Effect.Effect<Served, Refusal> => {
@@ -144,18 +147,18 @@ const servedOf = ({ model }: Body, { models }: House): Effect.Effect<Served, Ref
     : Effect.succeed(served)
 }
 
-/** Lets the request in, for as long as the scope is open. */
+/** Lets the request in, until its account closes. */
 export const read = (
   request: HttpServerRequest.HttpServerRequest,
   account: Account,
   house: House
-): Effect.Effect<Asked, Refusal, Scope.Scope> =>
+): Effect.Effect<Asked, Refusal> =>
   Effect.gen(function*() {
     const { headers } = request
     const client = yield* clientOf(headers, house)
     account.client = client.name
     const wishes = yield* Wishes.read(headers)
-    const full = yield* client.admit
+    const full = client.admit(account)
     if (full !== undefined) {
       return yield* Effect.fail(full)
     }
@@ -165,9 +168,21 @@ export const read = (
     return { client, wishes, account, served, headers, body }
   })
 
-/** Does what was asked, at the client's expense and in its time; what comes of it is told by the account. */
-export const inTheNameOf = ({ account, client, wishes }: Asked) => {
+/** The context of what is done at the client's expense, and told by the account. */
+const inTheNameOf = ({ account, client, wishes }: Asked) => {
   const granted = Wishes.granted(wishes, client)
-  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    inContext(self, (context) => account.keeping(granted(context)))
+  return <R>(context: Context.Context<R>): Context.Context<R> => account.keeping(granted(context))
+}
+
+/** Does what was asked, at the client's expense; what comes of it is told by the account. */
+export const serving = (asked: Asked) => {
+  const insideOf = inTheNameOf(asked)
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => inContext(self, insideOf)
+}
+
+/** `serving` of what is done for a caller. */
+export const servingFor = (asked: Asked) => {
+  const insideOf = inTheNameOf(asked)
+  return <A, E, R>(make: ForCaller<A, E, R>): Effect.Effect<A, E, R> =>
+    asCaller((caller) => make({ ...caller, context: insideOf(caller.context) }))
 }

@@ -12,15 +12,16 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ChatChunk } from "../../ChatProvider.js"
+import type { ChatChunk, ChatResponse } from "../../ChatProvider.js"
 import { ChatRequest } from "../../ChatProvider.js"
 import * as Deadline from "../../Deadline.js"
+import * as Fallback from "../../Fallback.js"
 import type { CallError } from "../../ProviderError.js"
 import type { Pull } from "../../runtime/lease.js"
 import { matchPull, noMore, toPullIn } from "../../runtime/lease.js"
 import { pullsOf, readFirst } from "../../runtime/opening.js"
 import type { Asked } from "./asked.js"
-import { inTheNameOf } from "./asked.js"
+import { serving, servingFor } from "./asked.js"
 import * as Events from "./events.js"
 import { problemsOf } from "./problems.js"
 import type { Refusal } from "./refusals.js"
@@ -35,18 +36,21 @@ const requestOf = ({ body }: Asked): Either.Either<ChatRequest, Refusal> =>
   })
 
 /** In seconds. Not every provider says when it answered, and strict clients cannot read an answer that does not. */
-const dated = <A, B>(f: (answer: A, created: number) => B) => <E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.clockWith((clock) =>
-    Effect.map(self, (answer) => f(answer, Math.floor(clock.unsafeCurrentTimeMillis() / 1000)))
-  )
+const now = Effect.clockWith((clock) => Effect.succeed(Math.floor(clock.unsafeCurrentTimeMillis() / 1000)))
 
-const plain = (asked: Asked, request: ChatRequest): Effect.Effect<HttpServerResponse.HttpServerResponse, CallError> => {
+const respond = (response: ChatResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  "created" in response
+    ? Effect.succeed(HttpServerResponse.unsafeJson(response))
+    : Effect.map(now, (created) => HttpServerResponse.unsafeJson({ created, ...response }))
+
+const refuse = (error: CallError): Effect.Effect<never, Refusal> => Effect.fail(ofCall(error))
+
+const plain = (asked: Asked, request: ChatRequest): Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal> => {
   const { served, wishes } = asked
-  const answer = served.chat.complete(request)
-  return (wishes.deadline === undefined ? answer : Deadline.within(answer, wishes.deadline)).pipe(
-    inTheNameOf(asked),
-    dated((response, created) => HttpServerResponse.unsafeJson({ created, ...response }))
-  )
+  const answer = wishes.deadline === undefined
+    ? Fallback.completeFor(served.chat, request)
+    : Deadline.withinFor(served.chat.complete(request), wishes.deadline)
+  return Effect.matchEffect(servingFor(asked)(answer), { onFailure: refuse, onSuccess: respond })
 }
 
 /** Opens the stream; what is read of it later is part of the same call. */
@@ -62,7 +66,7 @@ const open = (
     Effect.map(pullsOf)
   )
   return (wishes.deadline === undefined ? opened : Deadline.withinOpening(opened, wishes.deadline)).pipe(
-    inTheNameOf(asked)
+    serving(asked)
   )
 }
 
@@ -96,18 +100,19 @@ const eventsOf = (
 const streamed = (
   asked: Asked,
   request: ChatRequest
-): Effect.Effect<HttpServerResponse.HttpServerResponse, CallError, Scope.Scope> =>
-  open(asked, request).pipe(
-    dated((pull, created) => {
-      const withUsage = wantsUsage(request)
-      return Events.respond(Stream.repeatEffectChunkOption(eventsOf(pull, asked, { created, withUsage })))
-    })
-  )
+): Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal, Scope.Scope> =>
+  Effect.matchEffect(open(asked, request), {
+    onFailure: refuse,
+    onSuccess: (pull) =>
+      Effect.map(now, (created) => {
+        const withUsage = wantsUsage(request)
+        return Events.respond(Stream.repeatEffectChunkOption(eventsOf(pull, asked, { created, withUsage })))
+      })
+  })
 
 /** The answer to a chat. */
 export const answer = (asked: Asked): Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal, Scope.Scope> =>
   Either.match(requestOf(asked), {
     onLeft: Effect.fail,
-    onRight: (request) =>
-      Effect.mapError(request.stream === true ? streamed(asked, request) : plain(asked, request), ofCall)
+    onRight: (request) => request.stream === true ? streamed(asked, request) : plain(asked, request)
   })

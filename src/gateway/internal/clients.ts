@@ -5,22 +5,21 @@
  * client is never that of another, whatever they call it.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import * as RetryBudget from "../../RetryBudget.js"
-import { whenClosed } from "../../runtime/bracket.js"
 import type { AuthKey } from "../GatewayConfig.js"
+import type { Account } from "./account.js"
 import type { Refusal } from "./refusals.js"
 
 export interface Client {
   readonly name: string
   /** What its retries are paid from; without one, from that of the model asked. */
   readonly budget: RetryBudget.RetryBudget | undefined
-  /** A place among the requests that it may have under way, until the scope closes; a refusal if there is none. */
-  readonly admit: Effect.Effect<Refusal | undefined, never, Scope.Scope>
+  /** Takes one of the places that it has for requests under way, until the account closes; refuses if there is none. */
+  readonly admit: (account: Account) => Refusal | undefined
 }
 
 /** Whoever comes where no keys are asked for. */
-export const anyone: Client = { name: "local", budget: undefined, admit: Effect.succeed(undefined) }
+export const anyone: Client = { name: "local", budget: undefined, admit: () => undefined }
 
 const tooMany = (name: string, limit: number): Refusal => ({
   status: 429,
@@ -32,16 +31,16 @@ const tooMany = (name: string, limit: number): Refusal => ({
 
 const admitting = (name: string, limit: number): Client["admit"] => {
   let underWay = 0
-  return Effect.suspend(() => {
+  return (account) => {
     if (underWay >= limit) {
-      return Effect.succeed(tooMany(name, limit))
+      return tooMany(name, limit)
     }
     underWay += 1
-    const leave = Effect.sync(() => {
+    account.atEnd(() => {
       underWay -= 1
     })
-    return Effect.as(whenClosed(leave), undefined)
-  })
+    return undefined
+  }
 }
 
 export const make = ({ budget, maxConcurrent, name }: AuthKey): Effect.Effect<Client> =>
