@@ -122,7 +122,7 @@ class Chain implements Service {
         settings: this.settings,
         round: 0,
         from: 0,
-        send: (service) => service.complete(request)
+        send: (service) => completeFor(service, request)
       }),
       ({ answer }) => answer
     )
@@ -165,7 +165,7 @@ class Chain implements Service {
  * @internal
  */
 export const completeFor = (provider: Service, request: ChatRequest): ForCaller<ChatResponse, CallError, never> =>
-  provider instanceof Chain ? provider.completeFor(request) : forCaller(provider.complete(request))
+  provider instanceof Chain ? provider.completeFor(request) : Resilience.completeFor(provider, request)
 
 /** A chain without settings of its own is one with what comes before and after it. */
 const linksOf = (context: Context.Context<ChatProvider>): Links => {

@@ -20,13 +20,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
-import type { ChatRequest, Service } from "./ChatProvider.js"
+import type { ChatRequest, ChatResponse, Service } from "./ChatProvider.js"
 import { ChatProvider, Restarted } from "./ChatProvider.js"
 import * as CircuitBreaker from "./CircuitBreaker.js"
 import { hasOutput, isOutput } from "./internal/chunks.js"
-import type { Target } from "./ProviderError.js"
+import type { CallError, Target } from "./ProviderError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import { asCaller } from "./runtime/caller.js"
+import type { ForCaller } from "./runtime/caller.js"
+import { asCaller, forCaller } from "./runtime/caller.js"
 import { defaultPatience } from "./runtime/chain.js"
 import { streamChain } from "./runtime/chainStream.js"
 import * as OptionsOf from "./runtime/options.js"
@@ -253,11 +254,12 @@ class ResilientProvider implements Service {
   private targetOf(request: ChatRequest): Target {
     return { provider: this.provider, model: this.model ?? request.model }
   }
-  complete(request: ChatRequest) {
+  completeFor(request: ChatRequest): ForCaller<ChatResponse, CallError, never> {
     const target = this.targetOf(request)
-    return asCaller(
-      chatCallFor(this.policies.protectCall(this.inner.complete(request), target), { ...target, request })
-    )
+    return chatCallFor(this.policies.protectCall(this.inner.complete(request), target), { request, ...target })
+  }
+  complete(request: ChatRequest): Effect.Effect<ChatResponse, CallError> {
+    return asCaller(this.completeFor(request))
   }
   stream(request: ChatRequest) {
     const target = this.targetOf(request)
@@ -265,7 +267,7 @@ class ResilientProvider implements Service {
       target,
       isOutput: hasOutput,
       reasons: asksToReason(request),
-      chat: { ...target, request }
+      chat: { request, ...target }
     })
   }
   streamWithRestarts(request: ChatRequest) {
@@ -274,11 +276,19 @@ class ResilientProvider implements Service {
       request,
       settings: defaultPatience,
       afterCut: { _tag: "Restart", announce: (error) => new Restarted({ error }) },
-      chat: { ...this.targetOf(request), request },
+      chat: { request, ...this.targetOf(request) },
       around: identity
     })
   }
 }
+
+/**
+ * `complete` for a caller.
+ *
+ * @internal
+ */
+export const completeFor = (provider: Service, request: ChatRequest): ForCaller<ChatResponse, CallError, never> =>
+  provider instanceof ResilientProvider ? provider.completeFor(request) : forCaller(provider.complete(request))
 
 /** The provider with policies of its own, in the registry of the program if there is one. */
 const withPolicies = (inner: Service, settings: Settings): Effect.Effect<Service> =>

@@ -27,6 +27,7 @@ import * as Stream from "effect/Stream"
 import * as Deadline from "../Deadline.js"
 import type { Timeout } from "../ProviderError.js"
 import { isCallError } from "../ProviderError.js"
+import { forCaller } from "../runtime/caller.js"
 import type { Answered, Candidate, Patience } from "../runtime/chain.js"
 import { ask, deadlineOf, oneCall, patienceOf } from "../runtime/chain.js"
 import type { Lease } from "../runtime/lease.js"
@@ -75,7 +76,7 @@ const askModels = <A>(
   ask({
     candidates: Arr.map(models, (model) => ({ service: model, target: model.target })),
     settings: patience,
-    send,
+    send: (model) => forCaller(send(model)),
     callErrorOf: AiErrors.toCallError,
     round: 0,
     from: 0

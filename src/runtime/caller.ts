@@ -11,6 +11,7 @@ import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as RuntimeFlags from "effect/RuntimeFlags"
+import { providing } from "./bracket.js"
 
 /** A fiber that is uninterruptible for the time being. */
 export interface Caller<R> {
@@ -44,7 +45,7 @@ export type ForCaller<A, E, R> = (caller: Caller<R>) => Effect.Effect<A, E>
 
 /** The effect, in the context that a caller hands on. */
 export const forCaller = <A, E, R>(self: Effect.Effect<A, E, R>): ForCaller<A, E, R> => ({ context, restore }) =>
-  Effect.provide(restore(self), context)
+  providing(() => context)(restore(self))
 
 /** Does it uninterruptibly for the fiber that gets here. */
 export const asCaller = <A, E, R>(make: ForCaller<A, E, R>): Effect.Effect<A, E, R> =>

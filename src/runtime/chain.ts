@@ -22,8 +22,8 @@ import { isFallbackable, isRetryable, wasSent } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { AlternativesLeft } from "./alternatives.js"
 import { Alternatives } from "./alternatives.js"
-import { inContext } from "./bracket.js"
-import { clockOf } from "./caller.js"
+import type { ForCaller } from "./caller.js"
+import { asCaller, clockOf } from "./caller.js"
 import * as OptionsOf from "./options.js"
 import { attemptAround, denied, fellBack, waiting } from "./recorder.js"
 
@@ -112,7 +112,7 @@ export interface Question<S, A, E, R> {
   /** Those that can do what is asked, in order. */
   readonly candidates: Arr.NonEmptyReadonlyArray<Candidate<S>>
   readonly settings: Patience
-  readonly send: (service: S) => Effect.Effect<A, E, R>
+  readonly send: (service: S) => ForCaller<A, E, R>
   /** What is ours in an error; one with nothing of ours in it is no reason to ask somebody else. */
   readonly callErrorOf: (error: E) => Effect.Effect<CallError | undefined>
   /** How often the call was begun anew. */
@@ -136,9 +136,9 @@ export const ask = <S, A, E, R>(
     const context = yield* Effect.context<never>()
     const outer = Context.get(context, Alternatives)
     const links = Arr.map(candidates, (candidate, index): Link<S> => ({
-      ...candidate,
       position: index + 1,
-      readyAt: undefined
+      readyAt: undefined,
+      ...candidate
     }))
     let link = links[from] ?? links[0]
     let asked = 0
@@ -159,8 +159,11 @@ export const ask = <S, A, E, R>(
       }
       // Every provider, and every new beginning, is sent another body.
       const keyed = IdempotencyKey.nth(link.position + round * links.length)
+      const ask = send(link.service)
       const answer: Either.Either<A, E> = yield* Effect.either(
-        inContext(send(link.service), (context) => keyed(Context.add(context, Alternatives, alternatives)))
+        asCaller<A, E, R>((caller) =>
+          ask({ ...caller, context: keyed(Context.add(caller.context, Alternatives, alternatives)) })
+        )
       )
       if (Either.isRight(answer)) {
         return { link, left, answer: answer.right }

@@ -20,6 +20,7 @@ import { Overlap } from "../internal/overlap.js"
 import type { CallError } from "../ProviderError.js"
 import { isFallbackable, isRetryable } from "../ProviderError.js"
 import * as RetryBudget from "../RetryBudget.js"
+import { forCaller } from "./caller.js"
 import type { Answered, Patience } from "./chain.js"
 import { oneCall } from "./chain.js"
 import type { Links } from "./chatChain.js"
@@ -167,7 +168,7 @@ class Reader<B> {
         settings,
         round: this.round,
         from: passedOver ? link.position : link.position - 1,
-        send: (service) => this.send(service, this.requestFor(service))
+        send: (service) => forCaller(this.send(service, this.requestFor(service)))
       }))
       if (Either.isLeft(answered)) {
         return yield* cut
@@ -194,7 +195,14 @@ const open = <B>(asked: Asked<B>, lease: Lease): Effect.Effect<Pull<ChatChunk | 
     const { request, services, settings } = asked
     return Effect.map(
       asked.around(
-        askChat({ services, request, settings, round: 0, from: 0, send: (service) => send(service, request) })
+        askChat({
+          services,
+          request,
+          settings,
+          round: 0,
+          from: 0,
+          send: (service) => forCaller(send(service, request))
+        })
       ),
       (opened) => {
         const reader = new Reader(asked, send, context, opened)

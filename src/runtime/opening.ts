@@ -165,7 +165,7 @@ export const openStream = <A, E, R>(
             : begun
           return restore(read).pipe(
             Effect.onError((cause) => close(Exit.failCause(cause))),
-            Effect.map((read) => ({ ...read, close: close(Exit.void) }))
+            Effect.map((read) => ({ close: close(Exit.void), ...read }))
           )
         })
       )

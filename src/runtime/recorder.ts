@@ -107,12 +107,12 @@ export const request = <A, E, R>(
     const context = fiber.currentContext
     const around = attemptAround(context)
     if (around === undefined) {
-      return chatCall(alone(self, target), { ...target, request })
+      return chatCall(alone(self, target), { request, ...target })
     }
     const nth = around.requests += 1
     return nth === 1 && !around.superseded && around.call === Context.get(context, CurrentCall)
-      ? inChat(fill(self, around, nth, target), { ...target, request })
-      : chatCall(alone(self, target, nth), { ...target, request })
+      ? inChat(fill(self, around, nth, target), { request, ...target })
+      : chatCall(alone(self, target, nth), { request, ...target })
   })
 
 /** `sendIn` for a stream that is counted. */
@@ -181,7 +181,7 @@ export const requestStream = <A, E, R>(
       const alone = (nth?: number) =>
         chatStream(
           lease,
-          { ...target, request },
+          { request, ...target },
           isOutput,
           (lease) => aloneStream(lease, open(lease), isOutput, target, nth)
         )
@@ -195,7 +195,7 @@ export const requestStream = <A, E, R>(
       }
       return inChatStream(
         lease,
-        { ...target, request },
+        { request, ...target },
         isOutput,
         (lease) => fillStream(lease, open(lease), around, nth, isOutput, target)
       )

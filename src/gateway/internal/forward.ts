@@ -15,6 +15,7 @@ import * as Deadline from "../../Deadline.js"
 import { WholeEvents } from "../../internal/wholeEvents.js"
 import type { CallError } from "../../ProviderError.js"
 import * as ResilientHttpClient from "../../ResilientHttpClient.js"
+import { forCaller } from "../../runtime/caller.js"
 import { recordedCall } from "../../runtime/calls.js"
 import { ask, oneCall } from "../../runtime/chain.js"
 import { transportError } from "../../runtime/exchange.js"
@@ -66,7 +67,7 @@ const askAll = (
     ask({
       candidates: Arr.map(upstreams, (upstream) => ({ service: upstream, target: upstream.target })),
       settings: served.patience,
-      send: (upstream: Upstream) => send(upstream, what, asked),
+      send: (upstream: Upstream) => forCaller(send(upstream, what, asked)),
       callErrorOf: Effect.succeed,
       round: 0,
       from: 0
