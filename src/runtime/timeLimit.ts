@@ -40,7 +40,12 @@ export interface Options<A, E, R, E2, B, E3> {
 }
 
 /** Starts `onTimer` after `millis`, in as many turns as timers need for it, and returns what cancels it. */
-const startTimer = (clock: Clock.Clock, runtime: Runtime.Runtime<never>, millis: number, onTimer: () => void) => {
+const startTimer = (
+  clock: Clock.Clock,
+  runtime: () => Runtime.Runtime<never>,
+  millis: number,
+  onTimer: () => void
+) => {
   const turn = Math.min(millis, MAX_TIMER_MILLIS)
   const onTurn = () => {
     if (turn === millis) {
@@ -54,7 +59,7 @@ const startTimer = (clock: Clock.Clock, runtime: Runtime.Runtime<never>, millis:
     const timer = setTimeout(onTurn, turn)
     cancel = () => clearTimeout(timer)
   } else {
-    const sleeper = Runtime.runFork(runtime)(Effect.interruptible(clock.sleep(Duration.millis(turn))))
+    const sleeper = Runtime.runFork(runtime())(Effect.interruptible(clock.sleep(Duration.millis(turn))))
     sleeper.addObserver((exit) => {
       if (exit._tag === "Success") {
         onTurn()
@@ -120,7 +125,7 @@ export const timeLimit = <A, E, R, E2, B, E3>(
       }
       child.addObserver(onExit)
       if (limit !== Infinity) {
-        const runtime = Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: flags })
+        const runtime = () => Runtime.make({ context: Context.empty(), fiberRefs, runtimeFlags: flags })
         const start = (millis: number) => {
           cancelTimer = startTimer(clock, runtime, Math.ceil(millis), () => {
             const left = more?.() ?? 0

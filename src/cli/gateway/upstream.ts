@@ -27,6 +27,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { EventEmitter } from "node:events"
+import { rememberLast } from "../../internal/rememberLast.js"
 
 const connections = Effect.acquireRelease(
   Effect.sync(() =>
@@ -130,6 +131,8 @@ class UpstreamResponse extends Inspectable.Class implements HttpClientResponse.H
 const bytesOf = ({ body }: HttpClientRequest.HttpClientRequest): Uint8Array | null | undefined =>
   body._tag === "Uint8Array" ? body.body : body._tag === "Empty" ? null : undefined
 
+const urlOf = rememberLast((url: string, params: UrlParams.UrlParams) => UrlParams.makeUrl(url, params, Option.none()))
+
 /** Sends a request, until the headers of its answer have come. */
 const send = (
   agent: Agent,
@@ -141,7 +144,7 @@ const send = (
   if (body === undefined) {
     return Effect.fail(failed("Encode", `a body of bytes was expected, not one of ${request.body._tag}`))
   }
-  const url = UrlParams.makeUrl(request.url, request.urlParams, Option.none())
+  const url = urlOf(request.url, request.urlParams)
   if (Either.isLeft(url)) {
     return Effect.fail(failed("InvalidUrl", url.left))
   }

@@ -9,13 +9,15 @@ import type * as Headers from "@effect/platform/Headers"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createHash, timingSafeEqual } from "node:crypto"
+import { rememberLast } from "../../internal/rememberLast.js"
 import type { AuthKey, GatewayConfig } from "../GatewayConfig.js"
 import { isLoopback } from "./loopback.js"
 import type { Refusal } from "./refusals.js"
 import { invalid } from "./refusals.js"
 
-const hostnameOf = (host: string): string =>
-  URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, "") : ""
+const isLocal = rememberLast((host: string): boolean =>
+  URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, ""))
+)
 
 /** Refuses what a web page sends. */
 export const foreign = (headers: Headers.Headers, { listen }: GatewayConfig): Refusal | undefined => {
@@ -23,7 +25,7 @@ export const foreign = (headers: Headers.Headers, { listen }: GatewayConfig): Re
   if (origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === host)) {
     return invalid(403, "foreign_origin", "Web pages of another origin may not use this gateway.")
   }
-  return isLoopback(listen.host) && !isLoopback(hostnameOf(host))
+  return isLoopback(listen.host) && !isLocal(host)
     ? invalid(403, "foreign_host", "This gateway answers to the names of this machine only, such as localhost.")
     : undefined
 }
