@@ -333,7 +333,7 @@ const opened = (
   const passing: Passing = { whole: false }
   return Effect.map(
     openStream(pieces(response, target, passing), scope, { isOutput: ({ isOutput }) => isOutput, idle, target }),
-    (events) => ({ response, events: { ...events, passing } })
+    (events) => ({ response, events: { passing, ...events } })
   )
 }
 

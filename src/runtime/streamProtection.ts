@@ -43,7 +43,7 @@ export type ProtectStream = <A, E, R>(
 /** The bounds of an attempt that may turn out to bring a stream: what comes of it is counted, and its silence measured. */
 export const bodyBounds = (settings: Settings) => <R>(context: Context.Context<R>, now: bigint): Bounds<R> => {
   const activity = new Activity(now)
-  return { ...attemptBounds(settings)(Context.add(context, CurrentActivity, activity), now), activity }
+  return { activity, ...attemptBounds(settings)(Context.add(context, CurrentActivity, activity), now) }
 }
 
 export const build = (settings: Settings, protect: Protect): ProtectStream => {
