@@ -92,12 +92,12 @@ const choicesOf = ({ n }: ChatRequest): number => typeof n === "number" && n > 1
 const protocol: HttpProvider.Protocol = {
   // Whether the answer is streamed is said by who asks for it, whatever the request was written for.
   encode: (request, model, _target, streamed) =>
-    Effect.succeed({
-      ...request,
+    // A spread with something new behind it takes ten times as long.
+    Effect.succeed(Object.assign({}, request, {
       model,
       stream: streamed ? true : undefined,
       stream_options: streamed ? request.stream_options ?? { include_usage: true } : undefined
-    }),
+    })),
   decode: identity,
   reader: (request) => new OpenAiStream(choicesOf(request))
 }

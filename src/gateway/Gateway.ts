@@ -18,7 +18,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as IdempotencyKey from "../IdempotencyKey.js"
 import type * as GatewayConfig from "./GatewayConfig.js"
 import { Account } from "./internal/account.js"
@@ -204,7 +204,11 @@ export const make = (
       const route = routes.get(path)
       const id = yield* Context.get(context, IdempotencyKey.Generator)
       const account = new Account(`req_${id}`, traceOf(context, request.headers))
-      yield* account.close({ method: request.method, path }, route?.isRoutine === true)
+      yield* account.closeWith(
+        Context.get(context, Scope.Scope),
+        { method: request.method, path },
+        route?.isRoutine === true
+      )
       const response = yield* routed(route, request, account)
       account.status = response.status
       return HttpServerResponse.setHeaders(response, account.headers)

@@ -10,7 +10,6 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -63,15 +62,6 @@ export const bracket = <A, E, R>(
           (exit) => Effect.flatMap(FiberRef.set(FiberRef.currentContext, outside), () => after(onExit(exit), exit))
         )
     )
-  )
-
-/**
- * `Effect.addFinalizer`, for what needs nothing of the fiber that adds it: that one compares all references of the fiber,
- * twice, to run the finalizer with those it had then.
- */
-export const whenClosed = (finalizer: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.withFiberRuntime((fiber) =>
-    Scope.addFinalizer(Context.unsafeGet(fiber.currentContext, Scope.Scope), finalizer)
   )
 
 /** `Effect.mapInputContext` in half the steps, for what is given something and still needs what it needed. */

@@ -9,11 +9,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as CallReport from "../../CallReport.js"
 import type { Target } from "../../ProviderError.js"
-import { whenClosed } from "../../runtime/bracket.js"
 import { clockOf } from "../../runtime/caller.js"
 
 /** As a header can hold it. */
@@ -93,11 +92,12 @@ export class Account {
     this.leaving.push(leave)
   }
 
-  /** Writes the line when the scope closes, after the last byte, and does what else there is to do. */
-  readonly close = (
+  /** When the scope closes, after the last byte, it writes the line and does what else there is to do. */
+  readonly closeWith = (
+    scope: Scope.Scope,
     request: { readonly method: string; readonly path: string },
     isRoutine: boolean
-  ): Effect.Effect<void, never, Scope.Scope> => {
+  ): Effect.Effect<void> => {
     const level = isRoutine ? LogLevel.Debug : LogLevel.Info
     const written = (begun: bigint, ended: bigint) =>
       Effect.logWithLevel(level, "request").pipe(
@@ -110,14 +110,14 @@ export class Account {
       )
     return Effect.withFiberRuntime((fiber) => {
       const begun = clockOf(fiber).unsafeCurrentTimeNanos()
-      return whenClosed(
-        Effect.withFiberRuntime((fiber) => {
-          this.leaving.forEach((leave) => leave())
-          return LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
-            ? Effect.void
-            : written(begun, clockOf(fiber).unsafeCurrentTimeNanos())
-        })
-      )
+      const closed = Effect.withFiberRuntime((fiber) => {
+        this.leaving.forEach((leave) => leave())
+        return LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
+          ? Effect.void
+          : written(begun, clockOf(fiber).unsafeCurrentTimeNanos())
+      })
+      // `Effect.addFinalizer` would compare all references of the fiber, twice, to run it with those it had then.
+      return Scope.addFinalizer(scope, closed)
     })
   }
 }
