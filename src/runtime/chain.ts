@@ -159,10 +159,10 @@ export const ask = <S, A, E, R>(
       }
       // Every provider, and every new beginning, is sent another body.
       const keyed = IdempotencyKey.nth(link.position + round * links.length)
-      const ask = send(link.service)
+      const answering = send(link.service)
       const answer: Either.Either<A, E> = yield* Effect.either(
         asCaller<A, E, R>((caller) =>
-          ask({ ...caller, context: keyed(Context.add(caller.context, Alternatives, alternatives)) })
+          answering({ ...caller, context: keyed(Context.add(caller.context, Alternatives, alternatives)) })
         )
       )
       if (Either.isRight(answer)) {

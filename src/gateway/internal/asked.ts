@@ -169,20 +169,20 @@ export const read = (
   })
 
 /** The context of what is done at the client's expense, and told by the account. */
-const inTheNameOf = ({ account, client, wishes }: Asked) => {
+const contextFor = ({ account, client, wishes }: Asked) => {
   const granted = Wishes.granted(wishes, client)
   return <R>(context: Context.Context<R>): Context.Context<R> => account.keeping(granted(context))
 }
 
 /** Does what was asked, at the client's expense; what comes of it is told by the account. */
-export const serving = (asked: Asked) => {
-  const insideOf = inTheNameOf(asked)
+export const inTheNameOf = (asked: Asked) => {
+  const insideOf = contextFor(asked)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => inContext(self, insideOf)
 }
 
-/** `serving` of what is done for a caller. */
-export const servingFor = (asked: Asked) => {
-  const insideOf = inTheNameOf(asked)
+/** `inTheNameOf` of what is done for a caller. */
+export const callInTheNameOf = (asked: Asked) => {
+  const insideOf = contextFor(asked)
   return <A, E, R>(make: ForCaller<A, E, R>): Effect.Effect<A, E, R> =>
     asCaller((caller) => make({ ...caller, context: insideOf(caller.context) }))
 }

@@ -21,7 +21,7 @@ import type { Pull } from "../../runtime/lease.js"
 import { matchPull, noMore, toPullIn } from "../../runtime/lease.js"
 import { pullsOf, readFirst } from "../../runtime/opening.js"
 import type { Asked } from "./asked.js"
-import { serving, servingFor } from "./asked.js"
+import { callInTheNameOf, inTheNameOf } from "./asked.js"
 import * as Events from "./events.js"
 import { problemsOf } from "./problems.js"
 import type { Refusal } from "./refusals.js"
@@ -50,7 +50,7 @@ const plain = (asked: Asked, request: ChatRequest): Effect.Effect<HttpServerResp
   const answer = wishes.deadline === undefined
     ? Fallback.completeFor(served.chat, request)
     : Deadline.withinFor(served.chat.complete(request), wishes.deadline)
-  return Effect.matchEffect(servingFor(asked)(answer), { onFailure: refuse, onSuccess: respond })
+  return Effect.matchEffect(callInTheNameOf(asked)(answer), { onFailure: refuse, onSuccess: respond })
 }
 
 /** Opens the stream; what is read of it later is part of the same call. */
@@ -66,7 +66,7 @@ const open = (
     Effect.map(pullsOf)
   )
   return (wishes.deadline === undefined ? opened : Deadline.withinOpening(opened, wishes.deadline)).pipe(
-    serving(asked)
+    inTheNameOf(asked)
   )
 }
 

@@ -21,7 +21,7 @@ import { ask, oneCall } from "../../runtime/chain.js"
 import { transportError } from "../../runtime/exchange.js"
 import { redactingHeaders } from "../../runtime/secrets.js"
 import type { Asked } from "./asked.js"
-import { serving } from "./asked.js"
+import { inTheNameOf } from "./asked.js"
 import * as Events from "./events.js"
 import type { Forwarded, Upstream } from "./models.js"
 import type { Refusal } from "./refusals.js"
@@ -78,7 +78,7 @@ const askAll = (
     (response, deadline) => deadline === undefined ? response : Deadline.withinOpening(response, deadline),
     response
   )
-  return recordedCall(within, upstreams[0].target, oneCall).pipe(serving(asked))
+  return recordedCall(within, upstreams[0].target, oneCall).pipe(inTheNameOf(asked))
 }
 
 const isEventStream = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
