@@ -1,6 +1,6 @@
 /**
  * A function that remembers what it gave last, and gives it again while it is asked for the same: for what is worked out
- * with every request, from what hardly ever differs from one to the next.
+ * again and again, from what hardly ever differs from one time to the next.
  */
 export const rememberLast = <Args extends ReadonlyArray<unknown>, A>(f: (...args: Args) => A): (...args: Args) => A => {
   let last: { readonly args: Args; readonly given: A } | undefined

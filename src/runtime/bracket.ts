@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Predicate from "effect/Predicate"
+import { rememberLast } from "../internal/rememberLast.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -76,17 +77,10 @@ export const inContext = <A, E, R>(
   })
 
 /** What another context becomes when it is given this one: for what is run again and again, so merged once for each. */
-export const givenTo = <R>(context: Context.Context<R>): (outside: Context.Context<never>) => Context.Context<R> => {
-  let last: Context.Context<never> = context
-  let inside = context
-  return (outside) => {
-    if (outside !== last) {
-      last = outside
-      inside = outside === context ? context : Context.merge(outside, context)
-    }
-    return inside
-  }
-}
+export const givenTo = <R>(context: Context.Context<R>) =>
+  rememberLast((outside: Context.Context<never>): Context.Context<R> =>
+    outside === context ? context : Context.merge(outside, context)
+  )
 
 /** `Effect.provide` of such a context. */
 export function providing<R>(

@@ -57,7 +57,7 @@ const asyncOrClose = <A, E>(
         close()
       }
     })
-    return Effect.async((resume) => register(resume))
+    return Effect.async(register)
   })
 
 type Body<A> = Effect.Effect<A, HttpClientError.ResponseError>

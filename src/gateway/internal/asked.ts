@@ -10,6 +10,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { JsonObject } from "../../internal/json.js"
 import { isDeeper, isObject, parseJson } from "../../internal/json.js"
 import { inContext } from "../../runtime/bracket.js"
 import type { ForCaller } from "../../runtime/caller.js"
@@ -104,7 +105,7 @@ const unmeasured = (request: HttpServerRequest.HttpServerRequest): Effect.Effect
     )
   })
 
-const isBody = (body: unknown): body is Body => isObject(body) && typeof body.model === "string"
+const isBody = (body: JsonObject): body is Body => typeof body.model === "string"
 
 const bodyIn = (text: string): Effect.Effect<Body, Refusal> => {
   const body = parseJson(text)?.value

@@ -35,13 +35,14 @@ const requestOf = ({ body }: Asked): Either.Either<ChatRequest, Refusal> =>
     return invalid(400, "invalid_request", `${path}: ${reason}`, path)
   })
 
-/** In seconds. Not every provider says when it answered, and strict clients cannot read an answer that does not. */
-const now = Effect.clockWith((clock) => Effect.succeed(Math.floor(clock.unsafeCurrentTimeMillis() / 1000)))
+/** An answer that is given the moment it is made, in seconds. */
+const answerAt = (
+  answer: (created: number) => HttpServerResponse.HttpServerResponse
+): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.clockWith((clock) => Effect.succeed(answer(Math.floor(clock.unsafeCurrentTimeMillis() / 1000))))
 
-const respond = (response: ChatResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  "created" in response
-    ? Effect.succeed(HttpServerResponse.unsafeJson(response))
-    : Effect.map(now, (created) => HttpServerResponse.unsafeJson({ created, ...response }))
+const respond = (response: ChatResponse) =>
+  answerAt((created) => HttpServerResponse.unsafeJson(Events.dated(response, created)))
 
 const refuse = (error: CallError): Effect.Effect<never, Refusal> => Effect.fail(ofCall(error))
 
@@ -104,7 +105,7 @@ const streamed = (
   Effect.matchEffect(open(asked, request), {
     onFailure: refuse,
     onSuccess: (pull) =>
-      Effect.map(now, (created) => {
+      answerAt((created) => {
         const withUsage = wantsUsage(request)
         return Events.respond(Stream.repeatEffectChunkOption(eventsOf(pull, asked, { created, withUsage })))
       })

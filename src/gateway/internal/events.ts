@@ -16,6 +16,9 @@ export interface Manner {
   readonly withUsage: boolean
 }
 
+/** Not every provider says when it answered, and strict clients cannot read an answer that does not. */
+export const dated = (answer: object, created: number): object => "created" in answer ? answer : { created, ...answer }
+
 /** One piece for all chunks that came together. The last chunk of a provider may have the usage and nothing else. */
 export const ofChunks = (
   chunks: Chunk.Chunk<ChatChunk>,
@@ -24,7 +27,7 @@ export const ofChunks = (
   let text = ""
   for (const chunk of chunks) {
     if (chunk.choices.length > 0 || withUsage) {
-      text += frame(JSON.stringify("created" in chunk ? chunk : { created, ...chunk }))
+      text += frame(JSON.stringify(dated(chunk, created)))
     }
   }
   return text === "" ? Chunk.empty() : Chunk.of(encoder.encode(text))
